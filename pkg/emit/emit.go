@@ -1,0 +1,39 @@
+// Package emit holds the emitter strategies: they decide which of the records that wait form the next window, and when.
+//
+// A strategy is a pure function of what it is shown: the records that wait and the time it is told. That is what lets a
+// shard be replayed: the same records and the same times give the same windows, byte for byte. No clock, no I/O, no
+// randomness, no map order.
+package emit
+
+import "github.com/windrow-io/windrow/pkg/record"
+
+// Reason says why a window closed.
+type Reason string
+
+// The reasons.
+const (
+	Count    Reason = "count"    // it holds as many records as asked for
+	Interval Reason = "interval" // its time is over
+	Timeout  Reason = "timeout"  // WINDOW_TIMEOUT passed with too few records
+	Ready    Reason = "ready"    // a user's emitter said so
+	Limit    Reason = "limit"    // the shard's state outgrew STATE_MAX_BYTES
+	Changed  Reason = "changed"  // the pipeline got new settings that the open window could not be carried over to
+)
+
+// Waiting is what an emitter may look at: the records that wait for a window, of one key or of the whole shard.
+type Waiting struct {
+	Records []record.Record // oldest first; read only, valid during the call
+	Now     int64           // Unix milliseconds
+	Since   int64           // when the oldest of them began to wait, Unix milliseconds; 0 if none waits
+}
+
+// Emitter is a user's own strategy: two questions. Query picks the records of the next window, Ready says whether that
+// window is to be emitted now. Records not picked stay and are shown again. Both are called after every read, as long
+// as windows come; both must be pure (see the package comment). Register makes one known by a name.
+type Emitter interface {
+	// Query returns the indexes into w.Records of the records that would form the next window, in the window's order,
+	// each at most once.
+	Query(w *Waiting) []int
+	// Ready reports whether the window that Query picked is complete. An empty pick is never emitted.
+	Ready(w *Waiting, picked []int) bool
+}
