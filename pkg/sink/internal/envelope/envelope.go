@@ -1,0 +1,146 @@
+// Package envelope gives windows and dead letters their form as JSON.
+//
+// A window is one object, {"id","stream","pipeline","shard","seq","key","emitter","reason","start","end","count","data"},
+// its data the records' values byte for byte as they came. Times are Unix milliseconds. A window over the sink's limit is
+// cut into parts: objects of the same form, each with an id and a count of its own, that also say "part" and "parts".
+//
+// Nothing is copied or reflected on before the final append, and an Encoder's memory is reused: what a window costs
+// beyond the check that its values are JSON is close to a copy of its bytes.
+package envelope
+
+import (
+	"strconv"
+
+	"github.com/windrow-io/windrow/pkg/sink"
+	"github.com/windrow-io/windrow/pkg/window"
+)
+
+// Encoder writes windows and dead letters. The zero value is ready. Not safe for concurrent use.
+type Encoder struct {
+	w     *window.Window
+	array bool   // the data alone
+	head  []byte // what the parts have in common: "stream" to "end"
+	forms []Form
+	sizes []int
+	spans []Span
+	parts []Part
+	left  []int
+	spare []byte // of letters
+}
+
+// Part is one piece of a window: all of it, unless the window is larger than the limit.
+type Part struct {
+	ID   string
+	Span Span
+	Seq  int // number of the part
+	Of   int // number of parts
+}
+
+// Plan cuts w into parts of at most limit bytes each, to be written by Append, in the given form: the whole envelope, or
+// its data alone. id is w.ID(0), whose length callers may need for their limit. left are the indexes of records that no
+// part has room for; no parts and none left means that even an empty window has no room. All it returns is valid until
+// the next Plan.
+func (e *Encoder) Plan(w *window.Window, id string, form sink.Output, limit int) (parts []Part, left []int) {
+	e.w, e.array = w, form == sink.OutputData
+	e.head, e.forms, e.sizes = e.head[:0], e.forms[:0], e.sizes[:0]
+	for i := range w.Records {
+		v := w.Records[i].Value
+		f := FormOf(v)
+		e.forms = append(e.forms, f)
+		e.sizes = append(e.sizes, sizeAs(v, f)+1)
+	}
+	base := len("[]")
+	if !e.array {
+		e.appendHead()
+		base = len(e.head) + sizeOfString(id) + envelopeRoom
+	}
+	e.spans, e.left = Cut(e.spans[:0], e.left[:0], e.sizes, base, limit)
+	e.parts = e.parts[:0]
+	for i, s := range e.spans {
+		if i > 0 {
+			id = w.ID(i)
+		}
+		e.parts = append(e.parts, Part{ID: id, Span: s, Seq: i, Of: len(e.spans)})
+	}
+	return e.parts, e.left
+}
+
+// envelopeRoom bounds what an envelope has besides head, id and data: names, counters, and what a part's id may be
+// longer than the first one's.
+const envelopeRoom = 160
+
+// appendHead writes "stream" to "end", each with its comma.
+func (e *Encoder) appendHead() {
+	w := e.w
+	d := append(e.head, `,"stream":`...)
+	d = AppendString(d, w.Stream)
+	d = append(d, `,"pipeline":`...)
+	d = AppendString(d, w.Pipeline)
+	d = append(d, `,"shard":`...)
+	d = AppendString(d, w.Shard)
+	d = append(d, `,"seq":`...)
+	d = strconv.AppendInt(d, w.Seq, 10)
+	d = append(d, `,"key":`...)
+	d = appendKey(d, w)
+	d = append(d, `,"emitter":`...)
+	d = AppendString(d, w.Emitter)
+	d = append(d, `,"reason":`...)
+	d = AppendString(d, string(w.Reason))
+	d = append(d, `,"start":`...)
+	d = strconv.AppendInt(d, w.Start, 10)
+	d = append(d, `,"end":`...)
+	e.head = strconv.AppendInt(d, w.End, 10)
+}
+
+func appendKey(dst []byte, w *window.Window) []byte {
+	switch {
+	case !w.Keyed:
+		return append(dst, "null"...)
+	case w.Key == nil:
+		return append(dst, `""`...)
+	}
+	return AppendText(dst, w.Key)
+}
+
+// open appends what comes before a part's data.
+func (e *Encoder) open(dst []byte, p *Part) []byte {
+	if e.array {
+		return append(dst, '[')
+	}
+	dst = append(dst, `{"id":`...)
+	dst = AppendString(dst, p.ID)
+	dst = append(dst, e.head...)
+	if p.Of > 1 {
+		dst = append(dst, `,"part":`...)
+		dst = strconv.AppendInt(dst, int64(p.Seq), 10)
+		dst = append(dst, `,"parts":`...)
+		dst = strconv.AppendInt(dst, int64(p.Of), 10)
+	}
+	dst = append(dst, `,"count":`...)
+	dst = strconv.AppendInt(dst, int64(p.Span.Count), 10)
+	return append(dst, `,"data":[`...)
+}
+
+// Append appends a part of the window last planned.
+func (e *Encoder) Append(dst []byte, p *Part) []byte {
+	dst = e.open(dst, p)
+	first := true
+	for i := p.Span.From; i < p.Span.To; i++ {
+		if e.sizes[i] < 0 {
+			continue
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		if v := e.w.Records[i].Value; e.forms[i] == JSON {
+			dst = append(dst, v...)
+		} else {
+			dst = AppendAs(dst, v, e.forms[i])
+		}
+	}
+	if e.array {
+		return append(dst, ']')
+	}
+	return append(dst, "]}"...)
+}

@@ -1,0 +1,95 @@
+package kafka
+
+import (
+	"github.com/windrow-io/windrow/internal/wire"
+	"github.com/windrow-io/windrow/pkg/record"
+)
+
+// batchBytes is where a batch of several records is full; a single record may make a larger one, up to the topic's limit.
+const batchBytes = 1 << 20
+
+// batches are the batches of one topic under construction: one open batch a partition, and those that are full.
+type batches struct {
+	topic string
+	limits
+	list   []wire.Batch      // in the order they were begun, hence in order within a partition
+	open   []*record.Builder // by partition
+	sticky int32             // where records without a key go
+	free   []*record.Builder
+	most   int // batches used at once since the last decay
+	uses   int // resets since then
+	size   int // of the records
+}
+
+// begin prepares for a first record under these limits; first picks the partition of records without a key.
+func (b *batches) begin(l limits, first uint32) {
+	b.limits = l
+	if len(b.open) < int(l.partitions) {
+		b.open = make([]*record.Builder, l.partitions)
+	}
+	b.sticky = int32(first % uint32(l.partitions))
+}
+
+// begun reports whether begin was called since the last reset.
+func (b *batches) begun() bool { return b.partitions > 0 }
+
+// room is the builder for a record of these sizes in bytes. Records without a key move on to the next partition when a
+// batch is full: a large transaction goes to several partitions at once.
+func (b *batches) room(key []byte, value, headers int) *record.Builder {
+	full := min(b.maxBytes, batchBytes)
+	p := b.sticky
+	if key != nil {
+		p = partitionOf(key, b.partitions)
+	}
+	if o := b.open[p]; o != nil {
+		if o.SizeWith(len(key), value, headers) <= full {
+			return o
+		}
+		b.open[p] = nil
+		if key == nil {
+			p = (p + 1) % b.partitions
+			b.sticky = p
+			if o := b.open[p]; o != nil && o.SizeWith(0, value, headers) <= full {
+				return o
+			}
+		}
+	}
+	o := b.take()
+	b.open[p] = o
+	b.list = append(b.list, wire.Batch{Topic: b.topic, Partition: p, Builder: o})
+	return o
+}
+
+func (b *batches) take() *record.Builder {
+	if n := len(b.free); n > 0 {
+		o := b.free[n-1]
+		b.free = b.free[:n-1]
+		return o
+	}
+	return new(record.Builder)
+}
+
+// keepResets is how many resets a batch's memory is kept for without being used.
+const keepResets = 64
+
+// reset makes b empty. The memory of as many batches as were used at once lately is kept, none larger than usual.
+func (b *batches) reset() {
+	b.most = max(b.most, len(b.list))
+	for i := range b.list {
+		if o := b.list[i].Builder; o.Size() <= 2*batchBytes {
+			o.Reset()
+			b.free = append(b.free, o)
+		}
+		b.open[b.list[i].Partition] = nil
+	}
+	clear(b.list)
+	b.list = b.list[:0]
+	b.size, b.limits = 0, limits{}
+	if b.uses++; b.uses >= keepResets {
+		if len(b.free) > b.most {
+			clear(b.free[b.most:])
+			b.free = b.free[:b.most]
+		}
+		b.uses, b.most = 0, 0
+	}
+}

@@ -1,0 +1,186 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/windrow-io/windrow/internal/wire"
+	"github.com/windrow-io/windrow/pkg/record"
+	"github.com/windrow-io/windrow/pkg/sink"
+	"github.com/windrow-io/windrow/pkg/sink/internal/envelope"
+	"github.com/windrow-io/windrow/pkg/window"
+)
+
+// Headers of the records that windows become.
+const (
+	HeaderID    = "windrow-id"    // the window's id: the same however often it is written
+	HeaderStart = "windrow-start" // Unix milliseconds, in decimal
+	HeaderEnd   = "windrow-end"   // likewise
+)
+
+// group is a shard's windows as record batches.
+type group struct {
+	sink   *Sink
+	names  envelope.Names
+	enc    envelope.Encoder
+	out    batches
+	dead   batches
+	spread uint32 // keeps the shards' windows apart
+	n      int
+	value  []byte // of the record at hand
+	text   []byte // of its headers
+	header [3]record.Header
+	all    []wire.Batch
+}
+
+// around bounds what a batch needs besides a record's key and value and a window's id, in bytes: its own header, lengths,
+// and the other headers.
+const around = record.HeaderLen + 192
+
+// Add adds a window.
+func (g *group) Add(now int64, w *window.Window) {
+	g.n++
+	g.sink.meter.Windows.Inc()
+	g.sink.meter.Records.Add(float64(len(w.Records)))
+	if !g.out.begun() {
+		g.out.begin(g.sink.out.limits(), g.spread+uint32(w.Seq))
+	}
+	switch {
+	case w.Result != nil:
+		g.result(now, w)
+	case g.sink.o.Output == sink.OutputRecords:
+		for i := range w.Records {
+			g.record(now, &w.Records[i])
+		}
+	default:
+		g.window(now, w)
+	}
+}
+
+func (g *group) window(now int64, w *window.Window) {
+	key := keyOf(w)
+	id := w.ID(0)
+	limit := g.out.maxBytes - around - len(key) - len(id)
+	parts, left := g.enc.Plan(w, id, g.sink.o.Output, limit)
+	for i := range parts {
+		g.value = g.enc.Append(g.value[:0], &parts[i])
+		g.put(now, key, parts[i].ID, w)
+	}
+	if len(parts) > 1 {
+		g.sink.meter.Split.Add(float64(len(parts)))
+	}
+	if len(parts) == 0 && len(left) == 0 {
+		g.letter(now, envelope.OversizeWindow(w, limit))
+	}
+	for _, i := range left {
+		g.letter(now, envelope.OversizeRecord(&w.Records[i], limit))
+	}
+}
+
+func keyOf(w *window.Window) []byte {
+	switch {
+	case !w.Keyed:
+		return nil
+	case w.Key == nil:
+		return []byte{}
+	}
+	return w.Key
+}
+
+// put adds g.value as the record of a window.
+func (g *group) put(now int64, key []byte, id string, w *window.Window) {
+	d := append(g.text[:0], id...)
+	a := len(d)
+	d = strconv.AppendInt(d, w.Start, 10)
+	b := len(d)
+	d = strconv.AppendInt(d, w.End, 10)
+	g.text = d
+	g.header = [...]record.Header{{Key: HeaderID, Value: d[:a]}, {Key: HeaderStart, Value: d[a:b]}, {Key: HeaderEnd, Value: d[b:]}}
+	headers := record.HeadersSize(g.header[:]...)
+	g.out.room(key, len(g.value), headers).Add(now, key, g.value, g.header[:]...)
+	g.count(&g.out, len(key)+len(g.value)+headers)
+	g.shrink()
+}
+
+func (g *group) count(b *batches, n int) {
+	b.size += n
+	g.sink.meter.Bytes.Add(float64(n))
+}
+
+// shrink gives the memory of an unusually large value back.
+func (g *group) shrink() {
+	if cap(g.value) > 2*batchBytes {
+		g.value = nil
+	}
+}
+
+// result adds what the handler made of a window.
+func (g *group) result(now int64, w *window.Window) {
+	key := keyOf(w)
+	id := w.ID(0)
+	if limit := g.out.maxBytes - around - len(key) - len(id); len(w.Result) > limit {
+		g.letter(now, envelope.OversizeWindow(w, limit))
+		return
+	}
+	g.value = append(g.value[:0], w.Result...)
+	g.put(now, key, id, w)
+}
+
+// record adds a record as it came.
+func (g *group) record(now int64, r *record.Record) {
+	if limit := g.out.maxBytes - around; r.Size() > limit {
+		g.letter(now, envelope.OversizeRecord(r, limit))
+		return
+	}
+	headers := r.Size() - len(r.Key) - len(r.Value)
+	g.out.room(r.Key, len(r.Value), headers).AddRecord(now, r)
+	g.count(&g.out, r.Size())
+}
+
+// Dead adds a dead letter.
+func (g *group) Dead(now int64, d *sink.Dead) {
+	g.n++
+	g.letter(now, d)
+}
+
+func (g *group) letter(now int64, d *sink.Dead) {
+	g.sink.needDead()
+	if !g.dead.begun() {
+		g.dead.begin(g.sink.dead.limits(), g.spread)
+	}
+	g.sink.meter.Dead(d.Reason)
+	// Letters keep off the encoder that is in use: a window's left records alias what it planned.
+	var enc envelope.Encoder
+	enc.Letters(g.names, d, g.dead.maxBytes-around, func(l *envelope.Letter) {
+		id := record.Header{Key: HeaderID, Value: []byte(l.ID)}
+		headers := record.HeadersSize(id)
+		g.dead.room(l.Key, len(l.Value), headers).Add(now, l.Key, l.Value, id)
+		g.count(&g.dead, len(l.Key)+len(l.Value)+headers)
+	})
+}
+
+// Len is the number of windows and dead letters added.
+func (g *group) Len() int { return g.n }
+
+// Size is their size in bytes, as written.
+func (g *group) Size() int { return g.out.size + g.dead.size }
+
+// Batches is what belongs into the transaction; valid until Reset.
+func (g *group) Batches() []wire.Batch {
+	g.all = append(append(g.all[:0], g.out.list...), g.dead.list...)
+	return g.all
+}
+
+// Deliver is not for a transactional sink.
+func (g *group) Deliver(context.Context) error {
+	return errors.New("kafka sink: its groups are committed with their transaction, not delivered")
+}
+
+// Reset makes g empty.
+func (g *group) Reset() {
+	g.out.reset()
+	g.dead.reset()
+	clear(g.all)
+	g.all, g.n = g.all[:0], 0
+}

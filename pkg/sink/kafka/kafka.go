@@ -1,0 +1,141 @@
+// Package kafka writes windows to a Kafka topic, in the transaction of the decision that made them.
+//
+// A window is one record: its key the window's key, its value the envelope, its timestamp the decision's `now`, its
+// headers windrow-id, windrow-start and windrow-end (event time, Unix milliseconds in decimal). Keyed windows go where
+// Kafka's Java client would put their key. Others fill one partition's batch after the other, beginning with the one that
+// the number of a group's first window points to, so that a transaction touches few partitions.
+//
+// Dead letters are records of a topic of their own, in the same transaction.
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/windrow-io/windrow/internal/wire"
+	"github.com/windrow-io/windrow/pkg/sink"
+	"github.com/windrow-io/windrow/pkg/sink/internal/envelope"
+	"github.com/windrow-io/windrow/pkg/sink/internal/meter"
+)
+
+const (
+	refreshEvery = time.Minute
+	askTimeout   = 20 * time.Second
+)
+
+// Options of a Kafka sink.
+type Options struct {
+	Topic     string
+	DeadTopic string      // for dead letters; empty: Topic + ".dead". Made with the first dead letter if it is missing
+	Output    sink.Output // empty: OutputWindow
+	Logger    *zap.Logger // nil: none
+}
+
+// Sink is a Kafka topic. Safe for concurrent use.
+type Sink struct {
+	o         Options
+	log       *zap.Logger
+	meter     *meter.Meter
+	out, dead *topic
+
+	ctx     context.Context // ends with Close
+	close   context.CancelFunc
+	refresh sync.Once
+	done    sync.WaitGroup
+}
+
+var _ sink.Sink = (*Sink)(nil)
+
+// New makes a Sink; it does not connect. The cluster must be the journal's, and outlive the Sink.
+func New(cluster *wire.Cluster, o Options) *Sink {
+	if o.DeadTopic == "" {
+		o.DeadTopic = o.Topic + ".dead"
+	}
+	if o.Output == "" {
+		o.Output = sink.OutputWindow
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	s := &Sink{o: o, log: o.Logger, meter: meter.New("kafka"),
+		out:  &topic{cluster: cluster, name: o.Topic, log: o.Logger},
+		dead: &topic{cluster: cluster, name: o.DeadTopic, log: o.Logger},
+	}
+	s.ctx, s.close = context.WithCancel(context.Background())
+	return s
+}
+
+// Transactional is true: groups are written by their Batches.
+func (s *Sink) Transactional() bool { return true }
+
+// Check learns the partitions and limits of the topics, and makes the output topic if it is missing. From the first
+// success on they are learned again every minute; to have a change seen at once (a batch was refused as too large), Check
+// again. Groups must not be filled before Check has succeeded once.
+func (s *Sink) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if err := s.out.learn(ctx, true); err != nil {
+		return fmt.Errorf("kafka sink: %w", err)
+	}
+	if err := s.dead.learn(ctx, false); err != nil {
+		return fmt.Errorf("kafka sink: dead letters: %w", err)
+	}
+	s.refresh.Do(func() { s.done.Go(s.keepLearning) })
+	return nil
+}
+
+// keepLearning follows changes of the topics. What can't be asked stays as it was.
+func (s *Sink) keepLearning() {
+	t := time.NewTicker(refreshEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-t.C:
+		}
+		for _, t := range []*topic{s.out, s.dead} {
+			ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
+			err := t.learn(ctx, false)
+			cancel()
+			if err != nil && s.ctx.Err() == nil {
+				s.meter.Failures.Inc()
+				s.log.Warn("could not ask for the output topic's partitions and limits", zap.String("topic", t.name), zap.Error(err))
+			}
+		}
+	}
+}
+
+// needDead makes the topic of dead letters if that has not been seen yet. It waits for the cluster, once in a
+// pipeline's life. If it fails, the transaction with the dead letter will too, and be tried again.
+func (s *Sink) needDead() {
+	if s.dead.now.Load() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
+	defer cancel()
+	if err := s.dead.learn(ctx, true); err != nil {
+		s.meter.Failures.Inc()
+		s.log.Error("the topic of dead letters can't be made ready", zap.Error(err))
+	}
+}
+
+// Group returns an empty group for a shard's windows.
+func (s *Sink) Group(stream, pipeline, shard string) sink.Group {
+	return &group{
+		sink: s, names: envelope.Names{Stream: stream, Pipeline: pipeline, Shard: shard},
+		out: batches{topic: s.out.name}, dead: batches{topic: s.dead.name},
+		spread: murmur2([]byte(shard)),
+	}
+}
+
+// Close ends the Sink's own questions to the cluster.
+func (s *Sink) Close(context.Context) error {
+	s.close()
+	s.done.Wait()
+	return nil
+}
