@@ -1,0 +1,242 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/windrow-io/windrow/pkg/field"
+)
+
+var (
+	namePattern   = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+	workerPattern = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,253}$`)
+)
+
+// checker checks what one variable's tags can't say. A variable in failed has been reported: nothing is built on it.
+type checker struct {
+	*Config
+	failed map[string]bool
+	add    func(Problem)
+}
+
+func check(c *Config, p Program, failed map[string]bool, add func(Problem)) {
+	k := checker{c, failed, add}
+	k.common()
+	if p&ProgramIngest != 0 {
+		k.ingest()
+	}
+	if p&ProgramProcess != 0 {
+		k.process()
+		k.topics(p)
+	}
+}
+
+// bad reports a problem unless the variable has one already.
+func (k checker) bad(variable, value, format string, args ...any) {
+	if !k.failed[variable] {
+		k.add(Problem{variable, value, fmt.Sprintf(format, args...)})
+	}
+}
+
+func (k checker) common() {
+	if !k.failed["REDIS_URL"] {
+		err := checkURL(k.RedisURL, "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+		if err != nil {
+			k.bad("REDIS_URL", k.RedisURL.String(), "%v", err)
+		}
+	}
+	k.brokers("KAFKA_BROKERS", k.Brokers)
+	for _, f := range []struct{ variable, value string }{
+		{"KAFKA_TLS_CA", k.TLSCA}, {"KAFKA_TLS_CERT", k.TLSCert}, {"KAFKA_TLS_KEY", k.TLSKey},
+	} {
+		if f.value != "" && !k.TLS && !k.failed["KAFKA_TLS"] {
+			k.bad(f.variable, f.value, "has no effect without KAFKA_TLS=true")
+		}
+	}
+	if k.TLSCert != "" && k.TLSKey == "" {
+		k.bad("KAFKA_TLS_KEY", "", "is required with KAFKA_TLS_CERT")
+	}
+	if k.TLSKey != "" && k.TLSCert == "" {
+		k.bad("KAFKA_TLS_CERT", "", "is required with KAFKA_TLS_KEY")
+	}
+	switch {
+	case k.failed["KAFKA_SASL_MECHANISM"]:
+	case k.SASLMechanism != "":
+		if k.SASLUsername == "" {
+			k.bad("KAFKA_SASL_USERNAME", "", "is required with KAFKA_SASL_MECHANISM")
+		}
+		if k.SASLPassword == "" {
+			k.bad("KAFKA_SASL_PASSWORD", "", "is required with KAFKA_SASL_MECHANISM")
+		}
+		if k.SASLMechanism == "PLAIN" && !k.TLS {
+			k.Warnings = append(k.Warnings, "KAFKA_SASL_MECHANISM=PLAIN without KAFKA_TLS=true sends the password in clear")
+		}
+	case k.SASLUsername != "" || k.SASLPassword != "":
+		k.bad("KAFKA_SASL_MECHANISM", "", "is required with KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+	}
+	if _, err := k.Kafka(); err != nil {
+		if p := (Problem{}); errors.As(err, &p) {
+			k.bad(p.Variable, p.Value, "%s", p.Reason)
+		}
+	}
+	if k.HTTPAddr != "" && k.HTTPAddr != "off" {
+		if err := checkAddress(k.HTTPAddr); err != nil {
+			k.bad("HTTP_ADDR", k.HTTPAddr, "%v: write :8080, 127.0.0.1:8080, or off", err)
+		}
+	}
+}
+
+// brokers checks a list of brokers: a port that is missing would only show as an endless "not ready".
+func (k checker) brokers(variable string, list List) {
+	if len(list) == 0 {
+		k.bad(variable, "", "names no broker: write host:port, comma separated")
+	}
+	for _, b := range list {
+		if err := checkAddress(b); err != nil {
+			k.bad(variable, b, "%v: write host:port, comma separated", err)
+		} else if b[0] == ':' {
+			k.bad(variable, b, "has no host: write host:port, comma separated")
+		}
+	}
+}
+
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return errors.New("is no address with a port")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return errors.New("has no port between 0 and 65535")
+	}
+	return nil
+}
+
+func (k checker) ingest() {
+	if !k.failed["KAFKA_TOPICS"] && len(k.Ingest.Topics) == 0 {
+		k.bad("KAFKA_TOPICS", "", "names no topic")
+	}
+	if k.ShardKey == "" {
+		return
+	}
+	if k.Shards == 0 && !k.failed["SHARDS"] {
+		k.bad("SHARD_KEY", k.ShardKey, "has no effect without SHARDS: set the number of shards too")
+	}
+	if _, err := field.Parse(k.ShardKey); err != nil {
+		k.bad("SHARD_KEY", k.ShardKey, "is no reference to a field: %v", err)
+	}
+}
+
+func (k checker) process() {
+	if !slices.Equal(k.OutputBrokers, k.Brokers) {
+		k.brokers("KAFKA_OUTPUT_BROKERS", k.OutputBrokers)
+	}
+	if !workerPattern.MatchString(k.Worker) {
+		k.bad("WORKER", k.Worker, "can't be a worker's name: 1 to 253 of A-Z a-z 0-9 . _ : -")
+	}
+	if err := checkTopic(k.JournalTopic); err != nil && !k.failed["STREAM"] && !k.failed["PIPELINE"] {
+		k.bad("JOURNAL_TOPIC", "", "%v", err)
+	}
+	if !k.failed["SINK"] {
+		k.sink()
+	}
+	if k.Emitter != "" && !k.failed["STREAM"] && !k.failed["PIPELINE"] && !k.anyFailed("WINDOW_SIZE", "WINDOW_INTERVAL", "WINDOW_TIMEOUT") {
+		for _, err := range validate(k.Window()) {
+			k.add(Problem{Reason: err.Error()})
+		}
+	}
+}
+
+func (k checker) anyFailed(variables ...string) bool {
+	return slices.ContainsFunc(variables, func(v string) bool { return k.failed[v] })
+}
+
+// sink checks that the sink has what it needs. What another sink would need is tolerated: it is often set for all.
+func (k checker) sink() {
+	switch k.Sink {
+	case "kafka":
+		if k.OutputTopic == "" {
+			k.bad("KAFKA_OUTPUT_TOPIC", "", "is required with SINK=kafka")
+		} else if err := checkTopic(k.OutputTopic); err != nil {
+			k.bad("KAFKA_OUTPUT_TOPIC", "", "%v", err)
+		}
+	case "mongo":
+		if k.MongoURL == "" {
+			k.bad("MONGO_URL", "", "is required with SINK=mongo")
+		} else if err := checkURL(k.MongoURL, "mongodb", "mongodb+srv"); err != nil {
+			k.bad("MONGO_URL", k.MongoURL.String(), "%v", err)
+		}
+		for _, f := range []struct {
+			variable, value, reason string
+			pattern                 *regexp.Regexp
+		}{
+			{"MONGO_DATABASE", k.MongoDatabase, databaseRule, databaseName},
+			{"MONGO_COLLECTION", k.MongoCollection, collectionRule, collectionName},
+			{"DEAD_LETTER", k.DeadLetter.Name, collectionRule, collectionName},
+		} {
+			switch {
+			case f.value == "" && f.variable == "DEAD_LETTER":
+			case f.value == "":
+				k.bad(f.variable, "", "is required with SINK=mongo")
+			case !f.pattern.MatchString(f.value):
+				k.bad(f.variable, f.value, "%s", f.reason)
+			}
+		}
+		if k.MongoCollection != "" && k.DeadLetter == (DeadLetter{"mongo", k.MongoCollection}) {
+			k.bad("DEAD_LETTER", k.DeadLetter.String(), "is where the windows go: choose another collection")
+		}
+	}
+	if k.DeadLetter.Kind != "" && k.DeadLetter.Kind != k.Sink {
+		k.bad("DEAD_LETTER", k.DeadLetter.String(), "must be of the sink's kind, and SINK=%s", k.Sink)
+	}
+}
+
+const (
+	databaseRule   = `can't be a database's name: at most 63 bytes, none of them / \ . " $ * < > : | ? or a space`
+	collectionRule = "can't be a collection's name: it begins with a letter or _, holds no $, and has at most 200 letters"
+)
+
+var (
+	databaseName   = regexp.MustCompile(`^[^/\\. "$*<>:|?\x00]{1,63}$`)
+	collectionName = regexp.MustCompile(`^[A-Za-z_\p{L}][^$\x00]{0,199}$`)
+)
+
+// topics checks that no topic is written and read, or written for two purposes.
+func (k checker) topics(p Program) {
+	input := k.Ingest.Topics
+	if p&ProgramIngest == 0 {
+		// A process that shares ingest's environment can tell; one that doesn't can't.
+		if input.UnmarshalText([]byte(os.Getenv("KAFKA_TOPICS"))) != nil {
+			input = nil
+		}
+	}
+	if !slices.Equal(k.Brokers, k.OutputBrokers) {
+		input = nil
+	}
+	type written struct{ variable, topic string }
+	var topics []written
+	if k.Sink == "kafka" {
+		topics = append(topics, written{"KAFKA_OUTPUT_TOPIC", k.OutputTopic})
+		if k.DeadLetter.Kind == "kafka" {
+			topics = append(topics, written{"DEAD_LETTER", k.DeadLetter.Name})
+		}
+	}
+	topics = append(topics, written{"JOURNAL_TOPIC", k.JournalTopic})
+	for i, w := range topics {
+		if w.topic == "" {
+			continue
+		}
+		if item, ok := input.Match(w.topic); ok {
+			k.bad(w.variable, w.topic, "is also read, by KAFKA_TOPICS=%s: windows would be read as records again", item)
+		}
+		for _, other := range topics[:i] {
+			if other.topic == w.topic {
+				k.bad(w.variable, w.topic, "is also %s: choose another topic", other.variable)
+			}
+		}
+	}
+}

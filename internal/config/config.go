@@ -1,0 +1,135 @@
+// Package config turns the environment into the settings of Windrow's programs. It is the only package that reads the
+// environment.
+//
+// The structs are the whole truth about a variable: its name, type, default, bounds, choices and meaning are their tags,
+// from which the check at start, the help text and docs/CONFIGURATION.md are made. Load reports every problem at once,
+// each with the variable, its value and what it should be. What it does not know it does not ignore: a misspelt variable
+// is a problem, and so is one that a later version will offer.
+//
+// Programs that run side by side may share one environment: each takes its own variables and tolerates the others'.
+package config
+
+import (
+	"time"
+
+	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/window"
+
+	"go.uber.org/zap"
+)
+
+// Program says whose variables are read.
+type Program int
+
+// The programs.
+const (
+	ProgramIngest  Program                          = 1 << iota // Common and Ingest
+	ProgramProcess                                              // Common and Process
+	ProgramBoth    = ProgramIngest | ProgramProcess             // ingest and process in one
+)
+
+// String is the program's name.
+func (p Program) String() string {
+	switch p {
+	case ProgramIngest:
+		return "ingest"
+	case ProgramProcess:
+		return "process"
+	}
+	return "windrow"
+}
+
+// Config is what Load returns. Only the parts of the program asked for are filled in.
+type Config struct {
+	Common
+	Ingest
+	Process
+
+	// Warnings are for the log: variables that look meant for Windrow but are not, settings that are allowed and unwise.
+	Warnings []string
+}
+
+// Common are the variables of both programs.
+type Common struct {
+	Stream   string `envconfig:"STREAM" required:"true" name:"stream" desc:"name of the stream: the buffer that ingest fills and process reads"`
+	RedisURL URL    `envconfig:"REDIS_URL" required:"true" secret:"true" desc:"the buffer's Redis: redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,…/<master>[/db], redis+cluster://host:port,… (rediss+… with TLS)"`
+
+	Brokers       List          `envconfig:"KAFKA_BROKERS" required:"true" desc:"brokers of the source's cluster, host:port, comma separated"`
+	TLS           bool          `envconfig:"KAFKA_TLS" default:"false" desc:"whether to speak TLS with Kafka"`
+	TLSCA         string        `envconfig:"KAFKA_TLS_CA" desc:"file with the certificates (PEM) to trust instead of the system's"`
+	TLSCert       string        `envconfig:"KAFKA_TLS_CERT" desc:"file with the client's certificate (PEM)"`
+	TLSKey        string        `envconfig:"KAFKA_TLS_KEY" desc:"file with the client's private key (PEM)"`
+	SASLMechanism string        `envconfig:"KAFKA_SASL_MECHANISM" choice:"PLAIN,SCRAM-SHA-256,SCRAM-SHA-512" desc:"how to authenticate with Kafka; unset: not at all"`
+	SASLUsername  string        `envconfig:"KAFKA_SASL_USERNAME" desc:"user to authenticate as"`
+	SASLPassword  Secret        `envconfig:"KAFKA_SASL_PASSWORD" secret:"true" desc:"the user's password"`
+	HTTPAddr      string        `envconfig:"HTTP_ADDR" default:":8080" empty:"true" desc:"address of /livez, /readyz and /metrics; empty or off: no such server"`
+	PProf         bool          `envconfig:"PPROF" default:"false" desc:"whether HTTP_ADDR also serves /debug/pprof"`
+	LogLevel      string        `envconfig:"LOG_LEVEL" default:"info" choice:"debug,info,warn,error" desc:"least level that is logged"`
+	LogFormat     string        `envconfig:"LOG_FORMAT" default:"json" choice:"json,console" desc:"form of the log on standard error"`
+	Shutdown      time.Duration `envconfig:"SHUTDOWN_TIMEOUT" default:"25s" min:"0s" max:"1h" desc:"how long the work in hand may take after a signal to stop"`
+}
+
+// Ingest are the variables of ingest.
+type Ingest struct {
+	Topics         Topics `envconfig:"KAFKA_TOPICS" required:"true" desc:"topics to read, comma separated; /regexp/ stands for all topics whose whole name matches"`
+	Group          string `envconfig:"KAFKA_GROUP" derived:"the stream" desc:"consumer group that shares the partitions among the ingest replicas and shows the stream's progress"`
+	Start          Start  `envconfig:"KAFKA_START" default:"earliest" desc:"where to begin where nothing is committed: earliest, latest, or a time (RFC 3339 or Unix milliseconds)"`
+	Isolation      string `envconfig:"KAFKA_ISOLATION" default:"read_committed" choice:"read_committed,read_uncommitted" desc:"whether records of open and aborted transactions are read"`
+	Shards         int    `envconfig:"SHARDS" default:"0" min:"0" max:"4096" desc:"number of shards that records are spread over by SHARD_KEY; 0: one shard per source partition. Belongs to the stream: it can't be changed later"`
+	ShardKey       string `envconfig:"SHARD_KEY" derived:"@key if SHARDS is set" ref:"true" desc:"field whose hash chooses a record's shard. Belongs to the stream: it can't be changed later"`
+	BufferMaxBytes Size   `envconfig:"BUFFER_MAX_BYTES" default:"64MiB" min:"1MiB" desc:"bytes that a lane may hold before ingest stops fetching its partition"`
+}
+
+// Process are the variables of process.
+type Process struct {
+	Pipeline       string        `envconfig:"PIPELINE" derived:"the stream" name:"pipeline" desc:"name of this processing of the stream; replicas with the same name share the work"`
+	Emitter        string        `envconfig:"EMITTER" required:"true" desc:"strategy that forms the windows: count, fixed, relaxed, or a name that the program registered"`
+	WindowSize     int           `envconfig:"WINDOW_SIZE" min:"1" desc:"records of a window (count)"`
+	WindowInterval time.Duration `envconfig:"WINDOW_INTERVAL" min:"1ms" desc:"length of a window (fixed, relaxed)"`
+	WindowTimeout  time.Duration `envconfig:"WINDOW_TIMEOUT" min:"1ms" desc:"emit a window that is not full (count) this long after its first record; unset: it waits"`
+	WindowKey      string        `envconfig:"WINDOW_KEY" ref:"true" desc:"field by whose values the records are windowed apart; unset: all records of a shard together"`
+	EmitEmpty      bool          `envconfig:"EMIT_EMPTY" default:"false" desc:"whether time windows without records are emitted"`
+
+	Output          string `envconfig:"OUTPUT" default:"window" choice:"window,data,records" desc:"what is written: one JSON object per window, its data alone as a JSON array, or its records one by one"`
+	Sink            string `envconfig:"SINK" required:"true" choice:"kafka,mongo,stdout" desc:"where windows go"`
+	OutputTopic     string `envconfig:"KAFKA_OUTPUT_TOPIC" desc:"topic that windows are written to (SINK=kafka)"`
+	OutputBrokers   List   `envconfig:"KAFKA_OUTPUT_BROKERS" derived:"KAFKA_BROKERS" desc:"brokers of the cluster of the output and the journal, with the same TLS and SASL settings"`
+	MongoURL        URL    `envconfig:"MONGO_URL" secret:"true" desc:"MongoDB that windows are written to (SINK=mongo): mongodb:// or mongodb+srv://"`
+	MongoDatabase   string `envconfig:"MONGO_DATABASE" desc:"database that windows are written to (SINK=mongo)"`
+	MongoCollection string `envconfig:"MONGO_COLLECTION" desc:"collection that windows are written to (SINK=mongo)"`
+
+	JournalTopic       string        `envconfig:"JOURNAL_TOPIC" derived:"windrow.<stream>.<pipeline>.journal" desc:"compacted topic that keeps the pipeline's decisions and checkpoints; made if it is missing"`
+	Delivery           string        `envconfig:"DELIVERY" default:"exactly-once" choice:"exactly-once,at-least-once" desc:"exactly-once: decisions and output in one Kafka transaction; at-least-once: without transactions"`
+	DeadLetter         DeadLetter    `envconfig:"DEAD_LETTER" derived:"the output's name and .dead" desc:"where records and windows go that can't be processed: kafka:<topic> or mongo:<collection>, of the sink's kind"`
+	HandlerAttempts    int           `envconfig:"HANDLER_ATTEMPTS" default:"5" min:"1" max:"1000" desc:"how often a window is handed to the handler before it becomes a dead letter"`
+	HandlerConcurrency int           `envconfig:"HANDLER_CONCURRENCY" default:"1" min:"1" max:"1024" desc:"windows of a shard that may be at the handler at the same time; delivery keeps their order"`
+	LeaseTTL           time.Duration `envconfig:"LEASE_TTL" default:"3s" min:"300ms" max:"60s" desc:"how long the shards of a worker that fell silent stay its own"`
+	StateMaxBytes      Size          `envconfig:"STATE_MAX_BYTES" default:"64MiB" min:"1MiB" desc:"bytes of waiting records that a shard may hold in memory; beyond it the oldest window is emitted early"`
+	Worker             string        `envconfig:"WORKER" derived:"<host name>-<process id>" desc:"name of this replica; no two replicas may have the same"`
+}
+
+// Later are the variables of process that this version does not offer.
+var later = []string{
+	"WINDOW_BYTES", "WINDOW_SLIDE", "WINDOW_GAP", "WINDOW_WHEN", "EVENT_TIME", "WATERMARK_DELAY", "ALLOWED_LATENESS", "LATE",
+	"FILTER", "AGGREGATE", "HANDLER_URL",
+}
+
+// Buffer returns the options of the stream's buffer.
+func (c *Common) Buffer(logger *zap.Logger) buffer.Options {
+	return buffer.Options{URL: string(c.RedisURL), Stream: c.Stream, Logger: logger}
+}
+
+// Window returns the settings of the pipeline's windows.
+func (c *Config) Window() window.Settings {
+	return window.Settings{
+		Stream:        c.Stream,
+		Pipeline:      c.Pipeline,
+		Emitter:       c.Emitter,
+		Size:          c.WindowSize,
+		Interval:      c.WindowInterval,
+		Timeout:       c.WindowTimeout,
+		Key:           c.WindowKey,
+		EmitEmpty:     c.EmitEmpty,
+		StateMaxBytes: int64(c.StateMaxBytes),
+	}
+}
