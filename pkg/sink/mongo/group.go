@@ -1,0 +1,159 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/windrow-io/windrow/internal/wire"
+	"github.com/windrow-io/windrow/pkg/record"
+	"github.com/windrow-io/windrow/pkg/sink"
+	"github.com/windrow-io/windrow/pkg/sink/internal/envelope"
+	"github.com/windrow-io/windrow/pkg/window"
+)
+
+// keepBytes is the memory that an empty group keeps.
+const keepBytes = 4 << 20
+
+// item is one document to be written; its bytes are in the group's memory, for that may move while it grows.
+type item struct {
+	id       string
+	from, to int
+	dead     bool // into the collection of dead letters
+}
+
+// group is a shard's windows as documents.
+type group struct {
+	sink  *Sink
+	names envelope.Names
+	docs  documents
+	bytes []byte
+	items []item
+	done  int // items before it are acknowledged
+	n     int
+}
+
+// Add adds a window.
+func (g *group) Add(now int64, w *window.Window) {
+	g.n++
+	g.sink.meter.Windows.Inc()
+	g.sink.meter.Records.Add(float64(len(w.Records)))
+	id := w.ID(0)
+	switch {
+	case w.Result != nil:
+		from := len(g.bytes)
+		g.bytes = g.docs.result(g.bytes, w.Result)
+		if len(g.bytes)-from+len(id) > MaxDocumentBytes {
+			g.bytes = g.bytes[:from]
+			g.letter(envelope.OversizeWindow(w, MaxDocumentBytes))
+			return
+		}
+		g.add(id, from, false)
+	case g.sink.o.Output == sink.OutputRecords:
+		for i := range w.Records {
+			g.record(id, i, &w.Records[i])
+		}
+	default:
+		g.window(id, w)
+	}
+}
+
+func (g *group) window(id string, w *window.Window) {
+	spans, left := g.docs.plan(w, base(w, id), MaxDocumentBytes)
+	for i := range spans {
+		if i > 0 {
+			id = w.ID(i)
+		}
+		from := len(g.bytes)
+		doc, at := begin(g.bytes)
+		g.bytes = end(g.docs.fields(doc, w, g.sink.o.Output, i), at)
+		g.add(id, from, false)
+	}
+	if len(spans) > 1 {
+		g.sink.meter.Split.Add(float64(len(spans)))
+	}
+	if len(spans) == 0 && len(left) == 0 {
+		g.letter(envelope.OversizeWindow(w, MaxDocumentBytes))
+		return
+	}
+	for _, i := range left {
+		g.letter(envelope.OversizeRecord(&w.Records[i], MaxDocumentBytes))
+	}
+}
+
+func (g *group) record(windowID string, i int, r *record.Record) {
+	from := len(g.bytes)
+	g.bytes = g.docs.record(g.bytes, windowID, r)
+	id := windowID + "/" + strconv.Itoa(i)
+	if len(g.bytes)-from+len(id) > MaxDocumentBytes {
+		g.bytes = g.bytes[:from]
+		g.letter(envelope.OversizeRecord(r, MaxDocumentBytes))
+		return
+	}
+	g.add(id, from, false)
+}
+
+// add makes an item of the bytes from there on.
+func (g *group) add(id string, from int, dead bool) {
+	g.items = append(g.items, item{id: id, from: from, to: len(g.bytes), dead: dead})
+	g.sink.meter.Bytes.Add(float64(len(g.bytes) - from))
+}
+
+// Dead adds a dead letter.
+func (g *group) Dead(_ int64, d *sink.Dead) {
+	g.n++
+	g.letter(d)
+}
+
+func (g *group) letter(l *sink.Dead) {
+	g.sink.meter.Dead(l.Reason)
+	var docs documents // the group's own may be in use: the window's left records alias it
+	docs.letters(g.names, l, func(id string, doc []byte) {
+		from := len(g.bytes)
+		g.bytes = append(g.bytes, doc...)
+		g.add(id, from, true)
+	})
+}
+
+// Len is the number of windows and dead letters added.
+func (g *group) Len() int { return g.n }
+
+// Size is their size in bytes, as BSON.
+func (g *group) Size() int { return len(g.bytes) }
+
+// Batches is for transactional sinks: none.
+func (g *group) Batches() []wire.Batch { return nil }
+
+// Deliver upserts the documents and returns when a majority has them. After an error it goes on with what was not
+// acknowledged. A document that the server refuses for good is written as a dead letter instead; only if that is refused
+// too, the error is permanent.
+func (g *group) Deliver(ctx context.Context) error {
+	if g.done == len(g.items) {
+		return nil
+	}
+	start, m := time.Now(), g.sink.meter
+	err := g.deliver(ctx)
+	m.Seconds.Observe(time.Since(start).Seconds())
+	switch {
+	case err == nil:
+		m.OK.Inc()
+		return nil
+	case errors.Is(err, sink.ErrPermanent):
+		m.Refused.Inc()
+	default:
+		m.Retry.Inc()
+	}
+	return fmt.Errorf("mongo sink: %w", err)
+}
+
+// Reset makes g empty.
+func (g *group) Reset() {
+	if cap(g.bytes) > keepBytes {
+		g.bytes = nil
+	}
+	g.docs.shrink()
+	clear(g.items)
+	g.bytes, g.items, g.done, g.n = g.bytes[:0], g.items[:0], 0, 0
+}

@@ -1,0 +1,127 @@
+// Package mongo writes windows to a MongoDB collection, at least once and without a trace of the repeats: upserts by the
+// window's id that set something only when they insert.
+//
+// A window is one document, its _id the window's id, its other fields those of the envelope (see DESIGN.md): start and end
+// are dates, data the records' JSON as BSON. Integers that fit are int64, other numbers doubles; of members with the same
+// name the last one holds; a $ at the beginning of a name, a dot and a null character become ＄ ． ␀, for servers
+// give them another meaning or refuse them; what is nested deeper than 90 levels stays JSON text; a value that is no JSON is a
+// string, or binary data if it is not valid UTF-8. With the output `data` a document has only that field; with `records`
+// each record is a document, `<window's id>/<index>`, with window, topic, partition, offset, timestamp, key, value and
+// headers. The result of a handler, if it is a JSON object, gives the fields itself, else the field result.
+//
+// Windows over 16 MiB become several documents. A document that the server refuses for good (a validator, a unique
+// index) goes to the collection of dead letters.
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.uber.org/zap"
+
+	"github.com/windrow-io/windrow/pkg/sink"
+	"github.com/windrow-io/windrow/pkg/sink/internal/envelope"
+	"github.com/windrow-io/windrow/pkg/sink/internal/meter"
+)
+
+const (
+	defaultTimeout   = 30 * time.Second
+	selectionTimeout = 5 * time.Second
+	unauthorized     = 13
+)
+
+// Options of a MongoDB sink.
+type Options struct {
+	URL            string // mongodb:// or mongodb+srv://; its write concern is overruled: majority
+	Database       string
+	Collection     string
+	DeadCollection string        // for dead letters; empty: Collection + ".dead"
+	Output         sink.Output   // empty: OutputWindow
+	Timeout        time.Duration // of one call; 0: 30 s
+	Logger         *zap.Logger   // nil: none
+}
+
+// Sink is a MongoDB collection. Safe for concurrent use.
+type Sink struct {
+	o         Options
+	log       *zap.Logger
+	meter     *meter.Meter
+	client    *mongo.Client
+	out, dead *mongo.Collection
+}
+
+var _ sink.Sink = (*Sink)(nil)
+
+// New makes a Sink; it connects in the background. The error says what is wrong with the options.
+func New(o Options) (*Sink, error) {
+	if o.Database == "" || o.Collection == "" {
+		return nil, errors.New("mongo sink: the database or the collection has no name: set MONGO_DATABASE and MONGO_COLLECTION")
+	}
+	if o.DeadCollection == "" {
+		o.DeadCollection = o.Collection + ".dead"
+	}
+	if o.Output == "" {
+		o.Output = sink.OutputWindow
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	client, err := mongo.Connect(options.Client().ApplyURI(o.URL).SetAppName("windrow").
+		SetServerSelectionTimeout(selectionTimeout))
+	if err != nil {
+		return nil, fmt.Errorf("mongo sink: MONGO_URL: %w", err)
+	}
+	db := client.Database(o.Database)
+	majority := options.Collection().SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary())
+	return &Sink{
+		o: o, log: o.Logger, meter: meter.New("mongo"), client: client,
+		out: db.Collection(o.Collection, majority), dead: db.Collection(o.DeadCollection, majority),
+	}, nil
+}
+
+// Transactional is false: groups are delivered, after their decisions are committed.
+func (s *Sink) Transactional() bool { return false }
+
+// Group returns an empty group for a shard's windows.
+func (s *Sink) Group(stream, pipeline, shard string) sink.Group {
+	return &group{sink: s, names: envelope.Names{Stream: stream, Pipeline: pipeline, Shard: shard}}
+}
+
+// Check reaches the primary and asks for an update of each collection that changes nothing: it needs the right to write.
+func (s *Sink) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	if err := s.client.Ping(ctx, readpref.Primary()); err != nil {
+		return fmt.Errorf("mongo sink: no primary answers: check MONGO_URL: %w", err)
+	}
+	for _, c := range []*mongo.Collection{s.out, s.dead} {
+		_, err := c.UpdateOne(ctx, bson.D{{Key: "_id", Value: "windrow-check"}},
+			bson.D{{Key: "$setOnInsert", Value: bson.D{{Key: "check", Value: true}}}})
+		var server mongo.ServerError
+		switch {
+		case errors.As(err, &server) && server.HasErrorCode(unauthorized):
+			return fmt.Errorf("mongo sink: collection %s.%s: grant this user the role readWrite on the database: %w", s.o.Database, c.Name(), err)
+		case err != nil:
+			return fmt.Errorf("mongo sink: collection %s.%s can't be written to: %w", s.o.Database, c.Name(), err)
+		}
+	}
+	return nil
+}
+
+// Close closes the connections.
+func (s *Sink) Close(ctx context.Context) error {
+	if err := s.client.Disconnect(ctx); err != nil {
+		return fmt.Errorf("mongo sink: close: %w", err)
+	}
+	return nil
+}
