@@ -1,0 +1,101 @@
+package buffer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/windrow-io/windrow/pkg/record"
+)
+
+// AppendOption sets a detail of a directly appended record.
+type AppendOption func(*directRecord)
+
+type directRecord struct {
+	key []byte
+	ts  time.Time
+}
+
+// WithKey sets the record's key.
+func WithKey(key []byte) AppendOption { return func(r *directRecord) { r.key = key } }
+
+// WithTimestamp sets the record's timestamp, in whole milliseconds; without it, it is the time of receipt.
+func WithTimestamp(t time.Time) AppendOption { return func(r *directRecord) { r.ts = t } }
+
+// Append appends a value to the stream's direct lane: a []byte or json.RawMessage as it is, anything else as JSON.
+// opts may set key and timestamp.
+//
+// ErrFull: it was not appended. After any other error of Redis or the network it may have been; nothing here repeats it.
+// What Redis loses of the direct lane is lost: there is no source to read it from again.
+func (b *Buffer) Append(ctx context.Context, value any, opts ...AppendOption) error {
+	var data []byte
+	switch v := value.(type) {
+	case []byte:
+		data = v
+	case json.RawMessage:
+		data = v
+	default:
+		var err error
+		if data, err = json.Marshal(v); err != nil {
+			return fmt.Errorf("append to stream %s: %w", b.stream, err)
+		}
+	}
+	var o directRecord
+	for _, opt := range opts {
+		opt(&o)
+	}
+	lane := b.laneKey(Direct, DirectLane)
+	args := []any{"XADD", lane, "*", fieldData, data}
+	if o.key != nil {
+		args = append(args, fieldKey, o.key)
+	}
+	if !o.ts.IsZero() {
+		args = append(args, fieldTS, o.ts.UnixMilli())
+	}
+	// Straight to the server: a Cluster's client would send it again after an error of the network.
+	node, err := b.node(ctx, lane)
+	if err == nil {
+		err = node.Do(ctx, args...).Err()
+	}
+	if err != nil {
+		b.moved(ctx)
+		return fmt.Errorf("append to stream %s: %w", b.stream, full(err))
+	}
+	appendedEntries.Inc()
+	appendedBytes.Add(float64(len(data)))
+	return nil
+}
+
+// Position is an entry ID of the direct lane as a position: ms<<20 | seq. It orders the IDs that Redis makes; IDs that a
+// client makes up with a seq of 2^20 and more count as the last one of their millisecond.
+func Position(ms, seq int64) int64 { return ms<<20 | min(seq, 1<<20-1) }
+
+// decodeDirect makes an Entry and a record of an entry of the direct lane. A field that is missing leaves its place
+// empty: whatever a client wrote becomes a record.
+func decodeDirect(r *answers, fields int, e *Entry, rec *record.Record) error {
+	pos := Position(e.Ms, e.Seq)
+	e.From, e.Next = pos, pos+1
+	*rec = record.Record{Topic: Direct, Offset: pos, Timestamp: e.Ms}
+	for range fields / 2 {
+		name, err := r.text()
+		if err != nil {
+			return err
+		}
+		value, err := r.text()
+		if err != nil {
+			return err
+		}
+		switch string(name) {
+		case fieldData:
+			rec.Value = value
+		case fieldKey:
+			rec.Key = value
+		case fieldTS:
+			if ts, ok := number(value); ok {
+				rec.Timestamp = ts
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,446 @@
+package buffer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/windrow-io/windrow/pkg/record"
+)
+
+// Entry is an entry of a lane. It aliases the Reader's memory.
+//
+// An Entry without Batches and Record is none that Redis holds: it says that the lane has nothing in [From, Next), for
+// the records there belong to other shards or are no data. Its ID and Bytes are those of the entry before it, 0 if the
+// Reader has seen none.
+type Entry struct {
+	Ms, Seq    int64 // its ID: Ms is the time of receipt, Unix milliseconds
+	From, Next int64 // the positions it covers. Direct: its own position (Position(Ms, Seq)) and the one after
+	Bytes      int64 // appended to the lane ever, before this entry
+	Batches    []byte
+	Record     *record.Record // direct lane: the record; Offset is the position
+}
+
+// LaneTurn is what one Read got from one lane.
+type LaneTurn struct {
+	Lane    string
+	Entries []Entry
+	Cut     bool  // there may be more: the read was cut off by its count
+	Rescan  bool  // the entries come from the lane's start on, not from the group
+	Tail    int64 // the lane's next source offset before the read; -1: the lane has no tail
+	High    int64 // the source's high watermark, likewise
+}
+
+// Turn is what one Read got: every lane of the Reader, in the order they were given.
+type Turn struct {
+	Now   int64 // Redis's TIME before the read, Unix milliseconds
+	Lanes []LaneTurn
+}
+
+// Reader reads a shard's lanes for one pipeline, over a connection of its own. Not safe for concurrent use.
+type Reader struct {
+	conn
+	pipeline, worker, shard string
+	lanes                   []*laneState
+	mem                     [2]memory
+	turns                   int
+	heal                    sink
+}
+
+// laneState is what a Reader knows of a lane.
+type laneState struct {
+	name, key, tailKey string
+	direct             bool
+	scan               bool  // being read from its start by XRANGE
+	ms, seq            int64 // the last entry seen by that scan, or since
+	end                int64 // bytes appended ever up to its end
+	seen               int64 // the highest Next given out
+}
+
+// memory is one turn's: what Redis answered, and the slices that alias it.
+type memory struct {
+	out     sink
+	turn    Turn
+	entries []Entry
+	records []record.Record
+	state   []laneRead
+}
+
+// laneRead is what a read learned of a lane, before it counts.
+type laneRead struct {
+	from, to   int // its entries
+	read       int // entries that Redis sent
+	ms, seq    int64
+	end        int64
+	next, last int64
+	tail       bool
+}
+
+// Reader returns a reader. It starts with a scan of each lane from its start: what an earlier worker had been given is
+// seen again.
+func (b *Buffer) Reader(pipeline, worker, shard string, lanes []string) *Reader {
+	r := &Reader{conn: conn{b: b, key: b.trimKey(shard)}, pipeline: pipeline, worker: worker, shard: shard}
+	for _, l := range lanes {
+		r.AddLane(l)
+	}
+	return r
+}
+
+// AddLane adds a lane to those read.
+func (r *Reader) AddLane(lane string) {
+	for _, l := range r.lanes {
+		if l.name == lane {
+			return
+		}
+	}
+	r.lanes = append(r.lanes, &laneState{
+		name: lane, key: r.b.laneKey(r.shard, lane), tailKey: r.b.tailKey(r.shard, lane), direct: lane == DirectLane, scan: true,
+	})
+	rescans.Inc()
+}
+
+// Rescan makes the next Reads of the lane go through it from its start, until its end is reached.
+func (r *Reader) Rescan(lane string) {
+	for _, l := range r.lanes {
+		if l.name == lane {
+			l.rescan()
+		}
+	}
+}
+
+func (l *laneState) rescan() {
+	l.scan, l.ms, l.seq, l.end, l.seen = true, 0, 0, 0, 0
+	rescans.Inc()
+}
+
+// Close closes the reader's connection.
+func (r *Reader) Close() error {
+	r.close()
+	return nil
+}
+
+// Read reads up to count entries a lane, waiting up to block (0: not at all; never more than a second) for the first
+// one. The turn is valid until the next Read but one: two turns may be in work at a time.
+//
+// A lane or group that is not there yet (or no longer) is made; an error means: try again after a pause. After an error
+// the lanes are read from their start again, since the lost answer may have moved the group. Cancelling ctx does not
+// interrupt a Read that waits; its deadline does.
+func (r *Reader) Read(ctx context.Context, block time.Duration, count int) (*Turn, error) {
+	block = min(max(block, 0), maxBlock)
+	if d, ok := ctx.Deadline(); ok {
+		block = min(block, max(0, time.Until(d)-50*time.Millisecond)) // not a time-out, which would cost the connection
+	}
+	r.turns++
+	m := &r.mem[r.turns%2]
+	err := r.read(ctx, m, block, max(1, count))
+	if lostGroup(err) {
+		if err = r.makeGroups(ctx); err == nil {
+			err = r.read(ctx, m, 0, max(1, count))
+		}
+	}
+	if err != nil {
+		if ctx.Err() != nil && r.c == nil {
+			return nil, ctx.Err()
+		}
+		readErrors.Inc()
+		r.drop(ctx)
+		for _, l := range r.lanes {
+			l.rescan()
+		}
+		return nil, fmt.Errorf("read shard %s: %w", r.shard, err)
+	}
+	return &m.turn, nil
+}
+
+// lostGroup reports whether Redis says that a lane or its group is not there.
+func lostGroup(err error) bool {
+	var se serverError
+	return errors.As(err, &se) && (strings.HasPrefix(string(se), "NOGROUP") || strings.HasPrefix(string(se), "UNBLOCKED"))
+}
+
+// read sends one pipeline and takes what it gave. Nothing of the Reader's state changes unless all of it is understood.
+func (r *Reader) read(ctx context.Context, m *memory, block time.Duration, count int) error {
+	cmds := make([][]any, 0, 2+2*len(r.lanes))
+	cmds = append(cmds, []any{"TIME"})
+	group := []any{"XREADGROUP", "GROUP", r.pipeline, r.worker, "COUNT", count, "BLOCK", max(1, block.Milliseconds()), "STREAMS"}
+	const heads = 9
+	scanning := 0
+	for _, l := range r.lanes {
+		if !l.direct {
+			cmds = append(cmds, []any{"HMGET", l.tailKey, tailNext, tailLast, tailHigh})
+		}
+		if l.scan {
+			scanning++
+			from := "-"
+			if l.ms > 0 || l.seq > 0 {
+				from = "(" + strconv.FormatInt(l.ms, 10) + "-" + strconv.FormatInt(l.seq, 10)
+			}
+			cmds = append(cmds, []any{"XRANGE", l.key, from, "+", "COUNT", count})
+		} else {
+			group = append(group, l.key)
+		}
+	}
+	if streams := len(group) - heads; streams > 0 {
+		for range streams {
+			group = append(group, ">")
+		}
+		if scanning > 0 || block <= 0 {
+			group = append(group[:6], group[8:]...) // without BLOCK
+		}
+		cmds = append(cmds, group)
+	}
+	m.out.reset()
+	if err := r.do(ctx, &m.out, cmds...); err != nil {
+		return err
+	}
+	if err := r.take(m, count); err != nil {
+		return err
+	}
+	readBytes.Add(float64(len(m.out.p)))
+	readEntries.Add(float64(len(m.entries)))
+	return nil
+}
+
+// take parses the answers into m.
+func (r *Reader) take(m *memory, count int) error {
+	m.entries, m.records, m.state = m.entries[:0], m.records[:0], m.state[:0]
+	a := answers{p: m.out.p}
+	now, err := takeTime(&a)
+	if err != nil {
+		return err
+	}
+	m.turn.Now = now
+	m.turn.Lanes = m.turn.Lanes[:0]
+	groups := 0
+	for _, l := range r.lanes {
+		lt := LaneTurn{Lane: l.name, Tail: -1, High: -1, Rescan: l.scan}
+		lr := laneRead{ms: l.ms, seq: l.seq, end: l.end}
+		if !l.direct {
+			if err := takeTail(&a, &lt, &lr); err != nil {
+				return err
+			}
+		}
+		if l.scan {
+			if err := r.takeEntries(&a, m, l, &lr); err != nil {
+				return err
+			}
+		} else {
+			groups++
+		}
+		m.turn.Lanes = append(m.turn.Lanes, lt)
+		m.state = append(m.state, lr)
+	}
+	if groups > 0 {
+		if err := r.takeGroup(&a, m); err != nil {
+			return err
+		}
+	}
+	if a.i != len(a.p) {
+		return errAnswer
+	}
+	r.commit(m, count)
+	return nil
+}
+
+func takeTime(a *answers) (int64, error) {
+	if n, err := a.array(); err != nil || n != 2 {
+		return 0, errors.Join(errAnswer, err)
+	}
+	s, ok1, err1 := a.integer()
+	us, ok2, err2 := a.integer()
+	if err := errors.Join(err1, err2); err != nil || !ok1 || !ok2 {
+		return 0, errors.Join(errAnswer, err)
+	}
+	return s*1000 + us/1000, nil
+}
+
+func takeTail(a *answers, lt *LaneTurn, lr *laneRead) error {
+	if n, err := a.array(); err != nil || n != 3 {
+		return errors.Join(errAnswer, err)
+	}
+	next, ok, err1 := a.integer()
+	last, _, err2 := a.integer()
+	high, _, err3 := a.integer()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return fmt.Errorf("the tail of lane %s is not what Windrow wrote: %w", lt.Lane, err)
+	}
+	if ok {
+		lt.Tail, lt.High = next, high
+		lr.tail, lr.next, lr.last = true, next, last
+	}
+	return nil
+}
+
+// takeGroup parses the answer of XREADGROUP: null, or for each lane that has entries its key and them.
+func (r *Reader) takeGroup(a *answers, m *memory) error {
+	n, err := a.array()
+	if err != nil {
+		return err
+	}
+	for range n {
+		if k, err := a.array(); err != nil || k != 2 {
+			return errors.Join(errAnswer, err)
+		}
+		key, err := a.text()
+		if err != nil {
+			return err
+		}
+		i := r.laneByKey(key)
+		if i < 0 {
+			return errAnswer
+		}
+		if err := r.takeEntries(a, m, r.lanes[i], &m.state[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reader) laneByKey(key []byte) int {
+	for i, l := range r.lanes {
+		if l.key == string(key) && !l.scan {
+			return i
+		}
+	}
+	return -1
+}
+
+// takeEntries parses an array of entries.
+func (r *Reader) takeEntries(a *answers, m *memory, l *laneState, lr *laneRead) error {
+	n, err := a.array()
+	if err != nil {
+		return err
+	}
+	lr.from, lr.read = len(m.entries), max(0, n)
+	for range n {
+		if k, err := a.array(); err != nil || k != 2 {
+			return errors.Join(errAnswer, err)
+		}
+		id, err := a.text()
+		if err != nil {
+			return err
+		}
+		ms, seq, ok := entryID(id)
+		if !ok {
+			return errAnswer
+		}
+		fields, err := a.array()
+		if err != nil || fields%2 != 0 && fields >= 0 {
+			return errors.Join(errAnswer, err)
+		}
+		lr.ms, lr.seq = ms, seq
+		e := Entry{Ms: ms, Seq: seq}
+		if l.direct {
+			var rec record.Record
+			if err := decodeDirect(a, fields, &e, &rec); err != nil {
+				return err
+			}
+			m.entries = append(m.entries, e)
+			m.records = append(m.records, rec)
+			continue
+		}
+		good, err := decodeEntry(a, fields, &e)
+		if err != nil {
+			return err
+		}
+		if !good {
+			entriesBroken.Inc()
+			r.b.log.Warn("an entry that Windrow did not write is passed over", zap.String("lane", l.key), zap.ByteString("entry", id))
+			continue
+		}
+		lr.end = e.Bytes + int64(len(e.Batches))
+		m.entries = append(m.entries, e)
+	}
+	lr.to = len(m.entries)
+	return nil
+}
+
+// decodeEntry reads the fields of an entry of an ordinary lane; good is false if they are not those of one.
+func decodeEntry(a *answers, fields int, e *Entry) (good bool, err error) {
+	e.From, e.Next = -1, -1
+	numbers := true
+	for range fields / 2 {
+		name, err := a.text()
+		if err != nil {
+			return false, err
+		}
+		value, err := a.text()
+		if err != nil {
+			return false, err
+		}
+		ok := true
+		switch string(name) {
+		case fieldBatches:
+			e.Batches = value
+		case fieldFrom:
+			e.From, ok = number(value)
+		case fieldNext:
+			e.Next, ok = number(value)
+		case fieldBefore:
+			e.Bytes, ok = number(value)
+		}
+		numbers = numbers && ok
+	}
+	return numbers && len(e.Batches) > 0 && 0 <= e.From && e.From < e.Next, nil
+}
+
+// commit gives the turn its entries and moves the lanes on.
+func (r *Reader) commit(m *memory, count int) {
+	records := 0
+	for i, l := range r.lanes {
+		lr, lt := &m.state[i], &m.turn.Lanes[i]
+		lt.Cut = lr.read >= count
+		l.ms, l.seq, l.end = lr.ms, lr.seq, lr.end
+		l.scan = l.scan && lt.Cut
+		es := m.entries[lr.from:lr.to:lr.to]
+		if l.direct {
+			for j := range es {
+				es[j].Record = &m.records[records+j]
+			}
+			records += len(es)
+		}
+		for j := range es {
+			l.seen = max(l.seen, es[j].Next)
+		}
+		if lr.tail && !lt.Cut && lr.next > l.seen && lr.next > lr.last {
+			es = append(es, Entry{Ms: l.ms, Seq: l.seq, Bytes: l.end, From: lr.last, Next: lr.next})
+			l.seen = lr.next
+		}
+		lt.Entries = es
+	}
+}
+
+// makeGroups makes the group of every lane, and the lanes that are not there. Groups begin at a lane's start.
+func (r *Reader) makeGroups(ctx context.Context) error {
+	r.heal.reset()
+	cmds := make([][]any, 0, len(r.lanes))
+	for _, l := range r.lanes {
+		cmds = append(cmds, []any{"XGROUP", "CREATE", l.key, r.pipeline, "0", "MKSTREAM"})
+	}
+	if err := r.do(ctx, &r.heal, cmds...); err != nil {
+		return err
+	}
+	a := answers{p: r.heal.p}
+	for _, l := range r.lanes {
+		err := a.skip()
+		var se serverError
+		switch {
+		case err == nil:
+			groupsMade.Inc()
+		case errors.As(err, &se) && strings.HasPrefix(string(se), "BUSYGROUP"):
+		case fullMemory(err):
+			if err := must(ctx, r.c, groupScript, []string{l.key}, r.pipeline).Err(); err != nil {
+				return fmt.Errorf("make the group of lane %s: %w", l.name, err)
+			}
+			groupsMade.Inc()
+		default:
+			return fmt.Errorf("make the group of lane %s: %w", l.name, err)
+		}
+	}
+	return nil
+}

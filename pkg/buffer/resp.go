@@ -1,0 +1,223 @@
+package buffer
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"strings"
+)
+
+// sink collects the raw answers of a pipeline, one after the other, in memory that is used again. go-redis finds
+// ReadFrom and reads large values from the socket straight into it.
+type sink struct {
+	p    []byte
+	peak int // the most bytes held since the last check
+	uses int
+}
+
+const (
+	minSink   = 64 << 10
+	keepSink  = 1 << 20 // memory below this is not worth giving back
+	checkSink = 16      // uses between two checks
+)
+
+// reset empties the sink. Memory that the last uses needed only a part of is given back.
+func (s *sink) reset() {
+	s.peak = max(s.peak, len(s.p))
+	if s.uses++; s.uses >= checkSink {
+		if cap(s.p) > keepSink && cap(s.p) > 4*s.peak {
+			s.p = make([]byte, 0, max(2*s.peak, minSink))
+		}
+		s.uses, s.peak = 0, 0
+	}
+	s.p = s.p[:0]
+}
+
+// grow makes room for n more bytes.
+func (s *sink) grow(n int) {
+	if cap(s.p)-len(s.p) >= n {
+		return
+	}
+	p := make([]byte, len(s.p), max(2*cap(s.p), len(s.p)+n, minSink))
+	copy(p, s.p)
+	s.p = p
+}
+
+// Write implements io.Writer.
+func (s *sink) Write(p []byte) (int, error) {
+	s.grow(len(p))
+	s.p = append(s.p, p...)
+	return len(p), nil
+}
+
+// ReadFrom implements io.ReaderFrom for the io.LimitedReader that io.CopyN makes.
+func (s *sink) ReadFrom(r io.Reader) (int64, error) {
+	l, ok := r.(*io.LimitedReader)
+	if !ok {
+		return 0, errors.New("a reader without limit")
+	}
+	at, n := len(s.p), int(l.N)
+	s.grow(n)
+	s.p = s.p[:at+n]
+	k, err := io.ReadFull(r, s.p[at:])
+	s.p = s.p[:at+k]
+	return int64(k), err
+}
+
+// answers walks over the answers in RESP2, in place: what it returns aliases p. Each call consumes what it returns; an
+// answer that is an error is consumed and returned as serverError.
+type answers struct {
+	p []byte
+	i int
+}
+
+// serverError is an error that Redis answered.
+type serverError string
+
+func (e serverError) Error() string { return string(e) }
+
+var errAnswer = errors.New("redis sent an answer that is not understood")
+
+// line consumes a line: its type and what follows.
+func (a *answers) line() (kind byte, rest []byte, err error) {
+	n := bytes.IndexByte(a.p[a.i:], '\n')
+	if n < 2 || a.p[a.i+n-1] != '\r' {
+		return 0, nil, errAnswer
+	}
+	l := a.p[a.i : a.i+n-1]
+	a.i += n + 1
+	if l[0] == '-' {
+		return 0, nil, serverError(l[1:])
+	}
+	return l[0], l[1:], nil
+}
+
+// length consumes the head of a string or an array: -1 for null, else at most what the remaining bytes can hold.
+func (a *answers) length(want byte) (int, error) {
+	kind, rest, err := a.line()
+	if err != nil {
+		return 0, err
+	}
+	return a.len(kind, want, rest)
+}
+
+func (a *answers) len(kind, want byte, rest []byte) (int, error) {
+	n, ok := number(rest)
+	if kind != want || !ok || n < -1 || n > int64(len(a.p)-a.i) {
+		return 0, errAnswer
+	}
+	return int(n), nil
+}
+
+// array consumes the head of an array: the number of its elements, -1 for null.
+func (a *answers) array() (int, error) { return a.length('*') }
+
+// text consumes a string: null for nil.
+func (a *answers) text() ([]byte, error) {
+	kind, rest, err := a.line()
+	if err != nil {
+		return nil, err
+	}
+	if kind == '+' || kind == ':' {
+		return rest, nil
+	}
+	n, err := a.len(kind, '$', rest)
+	if n < 0 || err != nil {
+		return nil, err
+	}
+	if a.i+n+2 > len(a.p) || a.p[a.i+n] != '\r' || a.p[a.i+n+1] != '\n' {
+		return nil, errAnswer
+	}
+	s := a.p[a.i : a.i+n : a.i+n]
+	a.i += n + 2
+	return s, nil
+}
+
+// integer consumes a number, also one in a string; ok is false for null.
+func (a *answers) integer() (n int64, ok bool, err error) {
+	s, err := a.text()
+	if err != nil || s == nil {
+		return 0, false, err
+	}
+	if n, ok = number(s); !ok {
+		return 0, false, errAnswer
+	}
+	return n, true, nil
+}
+
+// skip consumes one answer of any kind. An error inside an array counts like any other element.
+func (a *answers) skip() error {
+	var top error
+	for left, first := 1, true; left > 0; left-- {
+		kind, rest, err := a.line()
+		if err != nil {
+			var se serverError
+			if !errors.As(err, &se) {
+				return err
+			}
+			if first {
+				top = err
+			}
+		}
+		switch kind {
+		case '*':
+			n, err := a.len(kind, '*', rest)
+			if err != nil {
+				return err
+			}
+			left += max(n, 0)
+		case '$':
+			n, err := a.len(kind, '$', rest)
+			if err != nil {
+				return err
+			}
+			if n >= 0 {
+				if a.i+n+2 > len(a.p) {
+					return errAnswer
+				}
+				a.i += n + 2
+			}
+		}
+		first = false
+	}
+	return top
+}
+
+// number parses a decimal number that fits an int64.
+func number(s []byte) (int64, bool) {
+	neg := len(s) > 0 && s[0] == '-'
+	if neg {
+		s = s[1:]
+	}
+	if len(s) == 0 || len(s) > 19 {
+		return 0, false
+	}
+	var n uint64
+	for _, c := range s {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	if n > math.MaxInt64 {
+		return 0, false
+	}
+	if neg {
+		return -int64(n), true
+	}
+	return int64(n), true
+}
+
+// entryID parses an entry's ID, ms-seq.
+func entryID(s []byte) (ms, seq int64, ok bool) {
+	l, r, found := bytes.Cut(s, []byte{'-'})
+	ms, ok1 := number(l)
+	seq, ok2 := number(r)
+	return ms, seq, found && ok1 && ok2 && ms >= 0 && seq >= 0
+}
+
+// fullMemory reports whether Redis refused for want of memory.
+func fullMemory(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "OOM ")
+}

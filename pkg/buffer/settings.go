@@ -1,0 +1,108 @@
+package buffer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Settings belong to the stream, not to a pipeline.
+type Settings struct {
+	Shards   int    // SHARDS; 0: one shard per source partition
+	ShardKey string // SHARD_KEY
+	Start    string // KAFKA_START, for pipelines that begin
+	Group    string // the Kafka group of ingest
+}
+
+// Claim writes the stream's settings if it has none, and returns those it has. ErrSettings if Shards or ShardKey differ.
+// Start and Group are replaced.
+func (b *Buffer) Claim(ctx context.Context, s Settings) (Settings, error) {
+	v, err := b.rdb.Eval(ctx, claimScript, []string{b.settingsKey()}, s.Shards, s.ShardKey, s.Start, s.Group).StringSlice()
+	if err != nil {
+		return Settings{}, fmt.Errorf("claim the stream %s: %w", b.stream, full(err))
+	}
+	have, err := b.settings(v)
+	if err != nil {
+		return Settings{}, err
+	}
+	if have.Shards != s.Shards || have.ShardKey != s.ShardKey {
+		return have, fmt.Errorf("%w: %s has SHARDS=%d SHARD_KEY=%q, this start has SHARDS=%d SHARD_KEY=%q: use those it has, or another STREAM",
+			ErrSettings, b.stream, have.Shards, have.ShardKey, s.Shards, s.ShardKey)
+	}
+	return have, nil
+}
+
+// Settings returns the stream's settings; ok is false if nobody has claimed the stream.
+func (b *Buffer) Settings(ctx context.Context) (s Settings, ok bool, err error) {
+	v, err := b.rdb.HMGet(ctx, b.settingsKey(), "shards", "shard_key", "start", "group").Result()
+	if err != nil {
+		return Settings{}, false, fmt.Errorf("settings of the stream %s: %w", b.stream, err)
+	}
+	if v[0] == nil {
+		return Settings{}, false, nil
+	}
+	f := make([]string, len(v))
+	for i := range v {
+		f[i], _ = v[i].(string)
+	}
+	s, err = b.settings(f)
+	return s, err == nil, err
+}
+
+func (b *Buffer) settings(f []string) (Settings, error) {
+	n, err := 0, errors.New("too few fields")
+	if len(f) == 4 {
+		n, err = strconv.Atoi(f[0])
+	}
+	if err != nil {
+		return Settings{}, fmt.Errorf("the key %s is not what Windrow wrote: %w", b.settingsKey(), err)
+	}
+	return Settings{Shards: n, ShardKey: f[1], Start: f[2], Group: f[3]}, nil
+}
+
+// Direct is the shard, DirectLane the lane, of records that programs append themselves.
+const (
+	Direct     = "direct"
+	DirectLane = "direct/0"
+)
+
+// Register makes a shard and its lanes known. Lanes are added, in order, never removed; it is safe to repeat, and to be
+// repeated when a tail is found gone: then Redis may have lost the registry as well.
+func (b *Buffer) Register(ctx context.Context, shard string, lanes ...string) error {
+	args := []any{shard}
+	for _, l := range lanes {
+		args = append(args, l)
+	}
+	if err := b.rdb.Eval(ctx, registerScript, []string{b.shardsKey()}, args...).Err(); err != nil {
+		return fmt.Errorf("register shard %s: %w", shard, full(err))
+	}
+	return nil
+}
+
+// Shards returns the registered shards and their lanes in the order they were registered, the direct one among them as
+// soon as its lane exists.
+func (b *Buffer) Shards(ctx context.Context) (map[string][]string, error) {
+	var all *redis.MapStringStringCmd
+	var direct *redis.IntCmd
+	_, err := b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		all = p.HGetAll(ctx, b.shardsKey())
+		direct = p.Exists(ctx, b.laneKey(Direct, DirectLane))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("shards of the stream %s: %w", b.stream, err)
+	}
+	m := make(map[string][]string, len(all.Val())+1)
+	for shard, lanes := range all.Val() {
+		m[shard] = strings.Fields(lanes)
+	}
+	if direct.Val() > 0 && !slices.Contains(m[Direct], DirectLane) {
+		m[Direct] = append(m[Direct], DirectLane)
+	}
+	return m, nil
+}
