@@ -387,3 +387,14 @@ func TestDocument(t *testing.T) {
 		t.Errorf("%s is not what the variables say: run go test ./internal/config -update", path)
 	}
 }
+
+func TestHTTPAddr(t *testing.T) {
+	mustLoad(t, config.ProgramIngest, ingest(nil))
+	if got := config.HTTPAddr(); got != ":8080" {
+		t.Errorf("not set: %q", got)
+	}
+	t.Setenv("HTTP_ADDR", "127.0.0.1:9")
+	if got := config.HTTPAddr(); got != "127.0.0.1:9" {
+		t.Errorf("set: %q", got)
+	}
+}

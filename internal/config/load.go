@@ -260,3 +260,16 @@ func cause(err error) string {
 	}
 	return err.Error()
 }
+
+// HTTPAddr is HTTP_ADDR alone, unchecked: what `-healthcheck` needs, in whatever state the rest of the environment is.
+func HTTPAddr() string {
+	if addr, ok := os.LookupEnv("HTTP_ADDR"); ok {
+		return addr
+	}
+	for _, v := range Variables(ProgramBoth) {
+		if v.Name == "HTTP_ADDR" {
+			return v.Default
+		}
+	}
+	return ""
+}
