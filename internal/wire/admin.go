@@ -15,16 +15,20 @@ import (
 type admin struct{ c *Cluster }
 
 func (a *admin) RoundTrip(ctx context.Context, addr net.Addr, req kafka.Request) (kafka.Response, error) {
+	to := int32(anyBroker)
 	switch req.(type) {
-	case *metadata.Request, *createtopics.Request:
-		var res protocol.Message
-		err := a.c.do(ctx, callTimeout, &exchange{api: req.ApiKey(), broker: anyBroker, talk: func(l *line) (err error) {
-			res, err = l.exchange(req)
-			return err
-		}})
-		return res, err
+	case *metadata.Request:
+	case *createtopics.Request:
+		to = controller
+	default:
+		return a.c.transport.RoundTrip(ctx, addr, req)
 	}
-	return a.c.transport.RoundTrip(ctx, addr, req)
+	var res protocol.Message
+	err := a.c.do(ctx, callTimeout, &exchange{api: req.ApiKey(), broker: to, talk: func(l *line) (err error) {
+		res, err = l.exchange(req)
+		return err
+	}})
+	return res, err
 }
 
 // exchange sends a request that kafka-go can encode.

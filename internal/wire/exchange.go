@@ -16,9 +16,14 @@ import (
 
 const (
 	callTimeout = 10 * time.Second // of a call that the broker answers at once
-	anyBroker   = -1
-	maxAnswer   = 16 << 20 // bytes, of every answer but a fetch's and the metadata's
-	coalesce    = 16 << 10 // shorter pieces of a request are gathered into one write
+	maxAnswer   = 16 << 20         // bytes, of every answer but a fetch's and the metadata's
+	coalesce    = 16 << 10         // shorter pieces of a request are gathered into one write
+)
+
+// Where an exchange goes, if not to a broker by its id.
+const (
+	anyBroker  = -1 // one of the bootstrap list
+	controller = -2
 )
 
 // The states of an exchange. The caller may give up before its turn comes on a connection; from then on it is waited for.
@@ -32,7 +37,7 @@ const (
 // lends the connection. An error closes the connection: what is left of an answer never meets the next request.
 type exchange struct {
 	api     protocol.ApiKey
-	broker  int32 // anyBroker: one of the bootstrap list
+	broker  int32 // its id, or anyBroker, or controller
 	cluster *Cluster
 	ctx     context.Context
 
@@ -48,7 +53,10 @@ type exchange struct {
 // ApiKey, Broker, Required and RawExchange make it a protocol.Message, BrokerMessage and RawExchanger.
 func (e *exchange) ApiKey() protocol.ApiKey { return e.api }
 
-func (e *exchange) Broker(protocol.Cluster) (protocol.Broker, error) {
+func (e *exchange) Broker(layout protocol.Cluster) (protocol.Broker, error) {
+	if e.broker == controller {
+		return protocol.Broker{ID: layout.Controller}, nil
+	}
 	return protocol.Broker{ID: e.broker}, nil
 }
 
