@@ -8,8 +8,12 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
+	"github.com/windrow-io/windrow/internal/wire"
+	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/field"
+	"github.com/windrow-io/windrow/pkg/source"
 )
 
 var (
@@ -45,9 +49,11 @@ func (k checker) bad(variable, value, format string, args ...any) {
 
 func (k checker) common() {
 	if !k.failed["REDIS_URL"] {
-		err := checkURL(k.RedisURL, "redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+		b, err := buffer.Open(buffer.Options{URL: string(k.RedisURL), Stream: "any"})
 		if err != nil {
-			k.bad("REDIS_URL", k.RedisURL.String(), "%v", err)
+			k.bad("REDIS_URL", k.RedisURL.String(), "can't be used: %s", strings.TrimPrefix(err.Error(), "REDIS_URL: "))
+		} else {
+			b.Close()
 		}
 	}
 	k.brokers("KAFKA_BROKERS", k.Brokers)
@@ -117,9 +123,6 @@ func checkAddress(address string) error {
 }
 
 func (k checker) ingest() {
-	if !k.failed["KAFKA_TOPICS"] && len(k.Ingest.Topics) == 0 {
-		k.bad("KAFKA_TOPICS", "", "names no topic")
-	}
 	if k.ShardKey == "" {
 		return
 	}
@@ -139,7 +142,7 @@ func (k checker) process() {
 		k.bad("WORKER", k.Worker, "can't be a worker's name: 1 to 253 of A-Z a-z 0-9 . _ : -")
 	}
 	if err := checkTopic(k.JournalTopic); err != nil && !k.failed["STREAM"] && !k.failed["PIPELINE"] {
-		k.bad("JOURNAL_TOPIC", "", "%v", err)
+		k.bad("JOURNAL_TOPIC", k.JournalTopic, "%v", err)
 	}
 	if !k.failed["SINK"] {
 		k.sink()
@@ -162,13 +165,13 @@ func (k checker) sink() {
 		if k.OutputTopic == "" {
 			k.bad("KAFKA_OUTPUT_TOPIC", "", "is required with SINK=kafka")
 		} else if err := checkTopic(k.OutputTopic); err != nil {
-			k.bad("KAFKA_OUTPUT_TOPIC", "", "%v", err)
+			k.bad("KAFKA_OUTPUT_TOPIC", k.OutputTopic, "%v", err)
 		}
 	case "mongo":
 		if k.MongoURL == "" {
 			k.bad("MONGO_URL", "", "is required with SINK=mongo")
-		} else if err := checkURL(k.MongoURL, "mongodb", "mongodb+srv"); err != nil {
-			k.bad("MONGO_URL", k.MongoURL.String(), "%v", err)
+		} else if !strings.HasPrefix(string(k.MongoURL), "mongodb://") && !strings.HasPrefix(string(k.MongoURL), "mongodb+srv://") {
+			k.bad("MONGO_URL", k.MongoURL.String(), "must begin with mongodb:// or mongodb+srv://")
 		}
 		for _, f := range []struct {
 			variable, value, reason string
@@ -207,16 +210,12 @@ var (
 
 // topics checks that no topic is written and read, or written for two purposes.
 func (k checker) topics(p Program) {
-	input := k.Ingest.Topics
+	text := string(k.Ingest.Topics)
 	if p&ProgramIngest == 0 {
-		// A process that shares ingest's environment can tell; one that doesn't can't.
-		if input.UnmarshalText([]byte(os.Getenv("KAFKA_TOPICS"))) != nil {
-			input = nil
-		}
+		text = os.Getenv("KAFKA_TOPICS") // a process that shares ingest's environment can tell; one that doesn't can't
 	}
-	if !slices.Equal(k.Brokers, k.OutputBrokers) {
-		input = nil
-	}
+	input, err := source.ParseTopics(text)
+	sameCluster := err == nil && slices.Equal(k.Brokers, k.OutputBrokers)
 	type written struct{ variable, topic string }
 	var topics []written
 	if k.Sink == "kafka" {
@@ -230,8 +229,10 @@ func (k checker) topics(p Program) {
 		if w.topic == "" {
 			continue
 		}
-		if item, ok := input.Match(w.topic); ok {
-			k.bad(w.variable, w.topic, "is also read, by KAFKA_TOPICS=%s: windows would be read as records again", item)
+		if sameCluster {
+			if read, _ := input.Match(&wire.Topic{Name: w.topic}); read {
+				k.bad(w.variable, w.topic, "is also read, by KAFKA_TOPICS=%s: what is written would come in again", text)
+			}
 		}
 		for _, other := range topics[:i] {
 			if other.topic == w.topic {

@@ -12,10 +12,10 @@ package config
 import (
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/window"
-
-	"go.uber.org/zap"
 )
 
 // Program says whose variables are read.
@@ -52,7 +52,7 @@ type Config struct {
 // Common are the variables of both programs.
 type Common struct {
 	Stream   string `envconfig:"STREAM" required:"true" name:"stream" desc:"name of the stream: the buffer that ingest fills and process reads"`
-	RedisURL URL    `envconfig:"REDIS_URL" required:"true" secret:"true" desc:"the buffer's Redis: redis://[user:password@]host:port[/db], rediss:// for TLS, redis+sentinel://host:port,…/<master>[/db], redis+cluster://host:port,… (rediss+… with TLS)"`
+	RedisURL URL    `envconfig:"REDIS_URL" required:"true" secret:"true" desc:"the buffer's Redis: redis://user:password@host:port/db, rediss:// for TLS, redis+sentinel://host:port,host:port/master/db, redis+cluster://host:port,host:port (rediss+… with TLS)"`
 
 	Brokers       List          `envconfig:"KAFKA_BROKERS" required:"true" desc:"brokers of the source's cluster, host:port, comma separated"`
 	TLS           bool          `envconfig:"KAFKA_TLS" default:"false" desc:"whether to speak TLS with Kafka"`
@@ -73,7 +73,7 @@ type Common struct {
 type Ingest struct {
 	Topics         Topics `envconfig:"KAFKA_TOPICS" required:"true" desc:"topics to read, comma separated; /regexp/ stands for all topics whose whole name matches"`
 	Group          string `envconfig:"KAFKA_GROUP" derived:"the stream" desc:"consumer group that shares the partitions among the ingest replicas and shows the stream's progress"`
-	Start          Start  `envconfig:"KAFKA_START" default:"earliest" desc:"where to begin where nothing is committed: earliest, latest, or a time (RFC 3339 or Unix milliseconds)"`
+	Start          Start  `envconfig:"KAFKA_START" default:"earliest" desc:"where to begin where nothing is committed: earliest, latest, a date, or a time (RFC 3339 or Unix milliseconds)"`
 	Isolation      string `envconfig:"KAFKA_ISOLATION" default:"read_committed" choice:"read_committed,read_uncommitted" desc:"whether records of open and aborted transactions are read"`
 	Shards         int    `envconfig:"SHARDS" default:"0" min:"0" max:"4096" desc:"number of shards that records are spread over by SHARD_KEY; 0: one shard per source partition. Belongs to the stream: it can't be changed later"`
 	ShardKey       string `envconfig:"SHARD_KEY" derived:"@key if SHARDS is set" ref:"true" desc:"field whose hash chooses a record's shard. Belongs to the stream: it can't be changed later"`

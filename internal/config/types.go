@@ -1,15 +1,14 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/windrow-io/windrow/internal/wire"
+	"github.com/windrow-io/windrow/pkg/source"
 )
 
 // Size is a number of bytes.
@@ -95,22 +94,6 @@ func (u URL) GoString() string { return strconv.Quote(u.String()) }
 // MarshalText hides the password from JSON and logs.
 func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
-// host returns the part of the URL between scheme and path, without user and password.
-func (u URL) host() (scheme, host string) {
-	scheme, rest, ok := strings.Cut(string(u), "://")
-	if !ok {
-		return "", ""
-	}
-	if i := strings.IndexAny(rest, "/?"); i >= 0 && !strings.Contains(rest[i:], "@") {
-		rest = rest[:i]
-	}
-	host = rest[strings.LastIndex(rest, "@")+1:]
-	if i := strings.IndexAny(host, "/?"); i >= 0 {
-		host = host[:i]
-	}
-	return strings.ToLower(scheme), host
-}
-
 // List is a comma separated list; spaces around the items don't count, and neither do empty items.
 type List []string
 
@@ -125,110 +108,51 @@ func (l *List) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Topics is a comma separated list of topic names and /regexps/ of whole names. A comma in a regexp is no separator.
-type Topics []string
+// Topics is a list that source.ParseTopics has accepted.
+type Topics string
 
-var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
-
-// UnmarshalText reads and checks the list.
+// UnmarshalText checks the list.
 func (t *Topics) UnmarshalText(text []byte) error {
-	*t = nil
-	rest := strings.TrimLeft(string(text), " ,")
-	for rest != "" {
-		end := strings.IndexByte(rest, ',')
-		if rest[0] == '/' {
-			// The regexp ends at the slash that a comma or the end of the list follows.
-			if loc := regexEnd.FindStringIndex(rest[1:]); loc != nil {
-				end = 1 + loc[0] + 1
-			} else {
-				return fmt.Errorf("holds %s: a regexp begins and ends with /", rest)
-			}
-		}
-		item := rest
-		if end >= 0 && end < len(rest) {
-			item, rest = rest[:end], strings.TrimLeft(rest[end:], " ,")
-		} else {
-			rest = ""
-		}
-		item = strings.TrimSpace(item)
-		if _, err := topicPattern(item); err != nil {
-			return err
-		}
-		*t = append(*t, item)
-	}
-	return nil
-}
-
-var regexEnd = regexp.MustCompile(`/\s*(,|$)`)
-
-// topicPattern returns the regexp of an item of Topics, nil for a name.
-func topicPattern(item string) (*regexp.Regexp, error) {
-	if !strings.HasPrefix(item, "/") {
-		return nil, checkTopic(item)
-	}
-	re, err := regexp.Compile(`^(?:` + strings.Trim(item, "/") + `)$`)
-	if err != nil {
-		return nil, fmt.Errorf("holds %s: %v", item, err)
-	}
-	return re, nil
-}
-
-// Match reports whether the list names a topic, and the item that does.
-func (t Topics) Match(topic string) (item string, ok bool) {
-	for _, item := range t {
-		re, err := topicPattern(item)
-		if err == nil && (re == nil && item == topic || re != nil && re.MatchString(topic)) {
-			return item, true
-		}
-	}
-	return "", false
-}
-
-func checkTopic(name string) error {
-	if !topicName.MatchString(name) || name == "." || name == ".." {
-		return fmt.Errorf("holds %q, which is not a topic's name: Kafka allows A-Z a-z 0-9 . _ - and at most 249 of them", name)
-	}
-	return nil
-}
-
-// Start says where reading begins: earliest, latest, or a time.
-type Start string
-
-// UnmarshalText reads and checks it.
-func (s *Start) UnmarshalText(text []byte) error {
-	*s = Start(strings.TrimSpace(string(text)))
-	_, err := s.parse()
+	*t = Topics(strings.TrimSpace(string(text)))
+	_, err := t.Parse()
 	return err
 }
 
-// At is wire.Earliest, wire.Latest, or Unix milliseconds: what wire.Cluster.Offsets takes. The empty Start is earliest.
-func (s Start) At() int64 {
-	at, err := s.parse()
+// Parse returns the topics.
+func (t Topics) Parse() (*source.Topics, error) {
+	topics, err := source.ParseTopics(string(t))
 	if err != nil {
-		return wire.Earliest
+		return nil, fmt.Errorf("is no list of topics: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
-	return at
+	return topics, nil
 }
 
-func (s Start) parse() (int64, error) {
-	switch s {
-	case "", "earliest":
-		return wire.Earliest, nil
-	case "latest":
-		return wire.Latest, nil
-	}
-	if ms, err := strconv.ParseInt(string(s), 10, 64); err == nil {
-		// Unix seconds are a likely mistake: as milliseconds they are all in January 1970.
-		if ms < 1e11 {
-			return 0, fmt.Errorf("is not a time in Unix milliseconds (13 digits)")
-		}
-		return ms, nil
-	}
-	t, err := time.Parse(time.RFC3339Nano, string(s))
+// Start is a place to begin that source.ParseStart has accepted.
+type Start string
+
+// UnmarshalText checks it.
+func (s *Start) UnmarshalText(text []byte) error {
+	*s = Start(strings.TrimSpace(string(text)))
+	_, err := s.Parse()
+	return err
+}
+
+// Parse returns the place.
+func (s Start) Parse() (source.Start, error) {
+	start, err := source.ParseStart(string(s))
 	if err != nil {
-		return 0, fmt.Errorf("is not earliest, latest, a time like 2006-01-02T15:04:05Z, or Unix milliseconds")
+		return source.Start{}, errors.New("is neither earliest, latest, a time like 2026-01-31T12:00:00Z, nor Unix milliseconds")
 	}
-	return t.UnixMilli(), nil
+	return start, nil
+}
+
+var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+
+func checkTopic(name string) error {
+	if !topicName.MatchString(name) || name == "." || name == ".." {
+		return errors.New("can't be a topic's name: 1 to 249 of A-Z a-z 0-9 . _ -")
+	}
+	return nil
 }
 
 // DeadLetter is where dead letters go. Its zero value: standard output, with the windows.
@@ -259,33 +183,4 @@ func (d DeadLetter) String() string {
 		return ""
 	}
 	return d.Kind + ":" + d.Name
-}
-
-// checkURL reports what keeps text from being the address of a server with one of the schemes.
-func checkURL(u URL, schemes ...string) error {
-	scheme, host := u.host()
-	for _, s := range schemes {
-		if s != scheme {
-			continue
-		}
-		if host == "" {
-			return fmt.Errorf("names no host: %s://host:port", s)
-		}
-		// Only single-host URLs are valid to net/url; what it refuses in them is worth saying, without the URL itself.
-		if !strings.Contains(host, ",") {
-			if _, err := url.Parse(string(u)); err != nil {
-				return fmt.Errorf("is not a valid URL: percent-encode special characters of user and password")
-			}
-		}
-		return nil
-	}
-	return fmt.Errorf("must begin with %s", strings.Join(prefixed(schemes), ", "))
-}
-
-func prefixed(schemes []string) []string {
-	out := make([]string, len(schemes))
-	for i, s := range schemes {
-		out[i] = s + "://"
-	}
-	return out
 }
