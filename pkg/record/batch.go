@@ -1,9 +1,43 @@
 package record
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+)
 
 // HeaderLen is the length of a record batch's header, in bytes.
 const HeaderLen = 61
+
+// Where the fields of a batch's header are.
+const (
+	atBaseOffset      = 0
+	atLength          = 8 // of what follows it
+	atLeaderEpoch     = 12
+	atMagic           = 16
+	atCRC             = 17 // of what follows it
+	atAttributes      = 21
+	atLastOffsetDelta = 23
+	atFirstTimestamp  = 27
+	atMaxTimestamp    = 35
+	atProducerID      = 43
+	atProducerEpoch   = 51
+	atBaseSequence    = 53
+	atCount           = 57
+)
+
+const (
+	magic = 2
+
+	attributeCodec         = 7
+	attributeLogAppendTime = 1 << 3
+	attributeTransactional = 1 << 4
+	attributeControl       = 1 << 5
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Errors of ParseBatch and Decoder.
 var (
@@ -25,6 +59,23 @@ const (
 	Zstd
 )
 
+// String is the codec's name as Kafka's compression.type has it.
+func (c Codec) String() string {
+	switch c {
+	case None:
+		return "none"
+	case Gzip:
+		return "gzip"
+	case Snappy:
+		return "snappy"
+	case LZ4:
+		return "lz4"
+	case Zstd:
+		return "zstd"
+	}
+	return fmt.Sprintf("codec %d", int8(c))
+}
+
 // Batch is the view of one record batch. Raw aliases what it was parsed from.
 type Batch struct {
 	BaseOffset      int64
@@ -41,76 +92,64 @@ type Batch struct {
 }
 
 // ParseBatch reads the header of the first batch in p and returns the bytes behind that batch. It does not check the CRC.
-func ParseBatch(p []byte) (b Batch, rest []byte, err error) { panic("not built yet") }
+// The error is ErrShort, ErrMagic or ErrCorrupt, possibly wrapped.
+func ParseBatch(p []byte) (b Batch, rest []byte, err error) {
+	if len(p) <= atMagic {
+		return b, nil, ErrShort
+	}
+	// Older formats have their magic in the same place.
+	if p[atMagic] != magic {
+		return b, nil, fmt.Errorf("%w but %d", ErrMagic, int8(p[atMagic]))
+	}
+	length := int64(int32(binary.BigEndian.Uint32(p[atLength:]))) + atLeaderEpoch
+	if length < HeaderLen {
+		return b, nil, fmt.Errorf("%w: a length of %d bytes", ErrCorrupt, length)
+	}
+	if length > int64(len(p)) {
+		return b, nil, ErrShort
+	}
+	h := p[:length:length]
+	b = Batch{
+		BaseOffset:      int64(binary.BigEndian.Uint64(h[atBaseOffset:])),
+		LeaderEpoch:     int32(binary.BigEndian.Uint32(h[atLeaderEpoch:])),
+		Attributes:      int16(binary.BigEndian.Uint16(h[atAttributes:])),
+		LastOffsetDelta: int32(binary.BigEndian.Uint32(h[atLastOffsetDelta:])),
+		FirstTimestamp:  int64(binary.BigEndian.Uint64(h[atFirstTimestamp:])),
+		MaxTimestamp:    int64(binary.BigEndian.Uint64(h[atMaxTimestamp:])),
+		ProducerID:      int64(binary.BigEndian.Uint64(h[atProducerID:])),
+		ProducerEpoch:   int16(binary.BigEndian.Uint16(h[atProducerEpoch:])),
+		BaseSequence:    int32(binary.BigEndian.Uint32(h[atBaseSequence:])),
+		Count:           int32(binary.BigEndian.Uint32(h[atCount:])),
+		Raw:             h,
+	}
+	if b.BaseOffset < 0 || b.LastOffsetDelta < 0 || b.BaseOffset >= math.MaxInt64-int64(b.LastOffsetDelta) {
+		return Batch{}, nil, fmt.Errorf("%w: base offset %d, last offset delta %d", ErrCorrupt, b.BaseOffset, b.LastOffsetDelta)
+	}
+	if b.Count < 0 || int64(b.Count) > int64(b.LastOffsetDelta)+1 {
+		return Batch{}, nil, fmt.Errorf("%w: %d records, last offset delta %d", ErrCorrupt, b.Count, b.LastOffsetDelta)
+	}
+	return b, p[length:], nil
+}
 
 // CheckCRC returns ErrCRC unless the batch's CRC-32C holds.
-func (b *Batch) CheckCRC() error { panic("not built yet") }
+func (b *Batch) CheckCRC() error {
+	if crc32.Checksum(b.Raw[atAttributes:], castagnoli) != binary.BigEndian.Uint32(b.Raw[atCRC:]) {
+		return ErrCRC
+	}
+	return nil
+}
 
 // Next is the offset after the batch's last record, compacted or not.
 func (b *Batch) Next() int64 { return b.BaseOffset + int64(b.LastOffsetDelta) + 1 }
 
 // Codec tells how the records are compressed.
-func (b *Batch) Codec() Codec { return Codec(b.Attributes & 7) }
+func (b *Batch) Codec() Codec { return Codec(b.Attributes & attributeCodec) }
 
-// Transactional reports whether the batch was written in a transaction, Control whether it is a transaction's marker.
-func (b *Batch) Transactional() bool { return b.Attributes&(1<<4) != 0 }
+// Transactional reports whether the batch was written in a transaction.
+func (b *Batch) Transactional() bool { return b.Attributes&attributeTransactional != 0 }
 
 // Control reports whether the batch is a control batch: a marker that ends a transaction, never data.
-func (b *Batch) Control() bool { return b.Attributes&(1<<5) != 0 }
+func (b *Batch) Control() bool { return b.Attributes&attributeControl != 0 }
 
 // LogAppendTime reports whether MaxTimestamp, the broker's clock, is the timestamp of every record of the batch.
-func (b *Batch) LogAppendTime() bool { return b.Attributes&(1<<3) != 0 }
-
-// Decoder decodes the records of batches. Its zero value is ready; it reuses its memory from batch to batch, so that
-// nothing is allocated per record. It is not safe for concurrent use.
-type Decoder struct {
-	// MaxSize bounds the decompressed size of one batch in bytes; 0 means 256 MiB. A batch beyond it is ErrCorrupt.
-	MaxSize int
-
-	arena []byte
-}
-
-// Reset forgets the memory of the batches decoded so far: records that they gave must no longer be used. Without it
-// the memory of several batches stays valid side by side.
-func (d *Decoder) Reset() { d.arena = d.arena[:0] }
-
-// Decode calls f for each record of b with an offset >= from, in offset order. The record passed to f is the
-// decoder's own and is overwritten by the next one; what its slices alias (b.Raw, or the decoder's memory if the batch is
-// compressed) stays valid until Reset. Topic and Partition are set by the caller's proto, whose other fields are ignored.
-// A batch that can't be decoded gives ErrCorrupt, wrapped, after the records before the fault.
-func (d *Decoder) Decode(b *Batch, proto *Record, from int64, f func(*Record)) error {
-	panic("not built yet")
-}
-
-// Producer is who writes batches: Kafka's producer id and epoch. Sequence numbers are counted by the caller.
-type Producer struct {
-	ID    int64
-	Epoch int16
-}
-
-// Builder builds one record batch. Its zero value is ready.
-type Builder struct{ buf []byte }
-
-// Reset makes b empty and keeps its memory.
-func (b *Builder) Reset() { panic("not built yet") }
-
-// Add appends a record. timestamp is in Unix milliseconds; nil key or value mean absent.
-func (b *Builder) Add(timestamp int64, key, value []byte, headers ...Header) { panic("not built yet") }
-
-// AddRecord appends r's key, value and headers under the given timestamp, headers copied as they are.
-func (b *Builder) AddRecord(timestamp int64, r *Record) { panic("not built yet") }
-
-// Len is the number of records added, Size the size in bytes of the batch if it were sealed now without compression.
-func (b *Builder) Len() int { panic("not built yet") }
-
-// Size is the size in bytes of the batch if it were sealed now without compression.
-func (b *Builder) Size() int { panic("not built yet") }
-
-// SizeWith is what Size would be at most after adding a record with key, value, headers of these sizes in bytes.
-func (b *Builder) SizeWith(key, value, headers int) int { panic("not built yet") }
-
-// Seal completes the batch: header, producer, first sequence number, CRC. The result aliases the builder until Reset or
-// the next Add; sealing again with another producer or sequence is allowed.
-func (b *Builder) Seal(p Producer, sequence int32, transactional bool, codec Codec) ([]byte, error) {
-	panic("not built yet")
-}
+func (b *Batch) LogAppendTime() bool { return b.Attributes&attributeLogAppendTime != 0 }

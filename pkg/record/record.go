@@ -1,10 +1,15 @@
 // Package record holds the unit that flows through Windrow, and Kafka's record batch format (magic 2), in which records
 // travel from the source through the buffer to the worker, and from the worker to the output.
 //
+// Reading: ParseBatch views a batch's header without touching its records, which is all that ingest needs; CheckCRC
+// vouches for its bytes; Decoder walks its records, which alias the batch, or, if it is compressed, memory that the
+// Decoder reuses. Writing: Builder appends records in place behind room for the header, and Seal fills that in.
+//
+// Bytes are never trusted: whatever they say, a length is held against what is there before anything is allocated, and
+// what does not add up is ErrCorrupt.
+//
 // The package is pure: no I/O, no clock, no goroutine.
 package record
-
-import "iter"
 
 // Record is one record and where it came from. Key, Value and headers alias the memory they were decoded from; Clone
 // makes a Record that owns its memory.
@@ -19,32 +24,34 @@ type Record struct {
 	headers []byte // as Kafka encodes them: varint count, then key and value pairs. nil: none
 }
 
-// Header is one header of a record.
-type Header struct {
-	Key   string
-	Value []byte // nil: absent
-}
-
-// Headers yields the record's headers in order. The values alias the record.
-func (r *Record) Headers() iter.Seq[Header] { panic("not built yet") }
-
-// Header returns the last header named key.
-func (r *Record) Header(key string) (value []byte, ok bool) { panic("not built yet") }
-
-// SetHeaders replaces the record's headers.
-func (r *Record) SetHeaders(hs ...Header) { panic("not built yet") }
-
 // Size is the number of bytes of key, value and headers: what the record costs when it is kept.
 func (r *Record) Size() int { return len(r.Key) + len(r.Value) + len(r.headers) }
 
 // CopyTo appends key, value and headers to arena and returns a copy of r that aliases them there.
-func (r *Record) CopyTo(arena []byte) (Record, []byte) { panic("not built yet") }
+func (r *Record) CopyTo(arena []byte) (Record, []byte) {
+	c := *r
+	k := len(arena)
+	arena = append(arena, r.Key...)
+	v := len(arena)
+	arena = append(arena, r.Value...)
+	h := len(arena)
+	arena = append(arena, r.headers...)
+	c.Key = like(r.Key, arena[k:v:v])
+	c.Value = like(r.Value, arena[v:h:h])
+	c.headers = like(r.headers, arena[h:len(arena):len(arena)])
+	return c, arena
+}
+
+// like returns copied, but nil where original is nil and not nil where it isn't: an empty arena's slices may be nil.
+func like(original, copied []byte) []byte {
+	switch {
+	case original == nil:
+		return nil
+	case copied == nil:
+		return []byte{}
+	}
+	return copied
+}
 
 // Clone returns a copy of r that owns its memory.
 func (r *Record) Clone() Record { c, _ := r.CopyTo(make([]byte, 0, r.Size())); return c }
-
-// AppendBinary appends r in the form that checkpoints use; ReadBinary reads it back.
-func (r *Record) AppendBinary(dst []byte) []byte { panic("not built yet") }
-
-// ReadBinary reads a record written by AppendBinary from src into r, aliasing src, and returns what follows it.
-func (r *Record) ReadBinary(src []byte) (rest []byte, err error) { panic("not built yet") }
