@@ -58,12 +58,16 @@ func (b *Buffer) Appender(shard, lane string) *Appender {
 func (a *Appender) Tail(ctx context.Context) (Tail, error) {
 	a.armed = false
 	a.out.reset()
-	watch := a.watch()
-	if err := a.do(ctx, &a.out, append(watch, []any{"TYPE", a.laneKey})...); err != nil {
+	// A change since an earlier WATCH would still fail the next EXEC.
+	cmds := append([][]any{{"UNWATCH"}}, a.watch()...)
+	if err := a.do(ctx, &a.out, append(cmds, []any{"TYPE", a.laneKey})...); err != nil {
 		return Tail{}, fmt.Errorf("tail of lane %s: %w", a.lane, err)
 	}
 	r := answers{p: a.out.p}
-	err := a.watched(&r)
+	err := r.skip()
+	if err == nil {
+		err = a.watched(&r)
+	}
 	if err == nil {
 		err = a.checkType(&r)
 	}

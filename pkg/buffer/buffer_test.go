@@ -124,7 +124,7 @@ func drain(t testing.TB, r *Reader, lane string) (got []span) {
 		n, scan := 0, false
 		for _, l := range turn.Lanes {
 			n += len(l.Entries)
-			scan = scan || l.Rescan
+			scan = scan || l.Rescan || l.Cut
 			if l.Lane != lane {
 				continue
 			}

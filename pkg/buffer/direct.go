@@ -27,7 +27,8 @@ func WithTimestamp(t time.Time) AppendOption { return func(r *directRecord) { r.
 // opts may set key and timestamp.
 //
 // ErrFull: it was not appended. After any other error of Redis or the network it may have been; nothing here repeats it.
-// What Redis loses of the direct lane is lost: there is no source to read it from again.
+// What Redis loses of the direct lane is lost: there is no source to read it from again. Nothing but maxmemory bounds the
+// lane.
 func (b *Buffer) Append(ctx context.Context, value any, opts ...AppendOption) error {
 	var data []byte
 	switch v := value.(type) {

@@ -91,7 +91,7 @@ func (b *Buffer) Reader(pipeline, worker, shard string, lanes []string) *Reader 
 	return r
 }
 
-// AddLane adds a lane to those read.
+// AddLane adds a lane to those read, unless it is one of them.
 func (r *Reader) AddLane(lane string) {
 	for _, l := range r.lanes {
 		if l.name == lane {
@@ -114,8 +114,10 @@ func (r *Reader) Rescan(lane string) {
 }
 
 func (l *laneState) rescan() {
+	if !l.scan || l.ms > 0 {
+		rescans.Inc()
+	}
 	l.scan, l.ms, l.seq, l.end, l.seen = true, 0, 0, 0, 0
-	rescans.Inc()
 }
 
 // Close closes the reader's connection.
@@ -129,9 +131,17 @@ func (r *Reader) Close() error {
 //
 // A lane or group that is not there yet (or no longer) is made; an error means: try again after a pause. After an error
 // the lanes are read from their start again, since the lost answer may have moved the group. Cancelling ctx does not
-// interrupt a Read that waits; its deadline does.
+// interrupt a Read that waits, which is a second at most; a deadline shortens the wait.
 func (r *Reader) Read(ctx context.Context, block time.Duration, count int) (*Turn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	block = min(max(block, 0), maxBlock)
+	if len(r.lanes) == 0 {
+		wait, stop := context.WithTimeout(ctx, block)
+		<-wait.Done()
+		stop()
+	}
 	if d, ok := ctx.Deadline(); ok {
 		block = min(block, max(0, time.Until(d)-50*time.Millisecond)) // not a time-out, which would cost the connection
 	}
@@ -144,9 +154,6 @@ func (r *Reader) Read(ctx context.Context, block time.Duration, count int) (*Tur
 		}
 	}
 	if err != nil {
-		if ctx.Err() != nil && r.c == nil {
-			return nil, ctx.Err()
-		}
 		readErrors.Inc()
 		r.drop(ctx)
 		for _, l := range r.lanes {

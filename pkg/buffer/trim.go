@@ -96,6 +96,7 @@ type publication struct {
 	required        []string
 
 	now   int64
+	hash  map[string]string // the trim hash
 	all   map[string]map[string]Mark
 	tails []*redis.SliceCmd
 	acks  []*redis.XPendingExtCmd
@@ -175,7 +176,8 @@ func (p *publication) look(ctx context.Context) error {
 		}
 	}
 	p.now = now.Val().UnixMilli()
-	p.all = decodeMarks(hash.Val())
+	p.hash = hash.Val()
+	p.all = decodeMarks(p.hash)
 	if p.all[p.pipeline] == nil {
 		p.all[p.pipeline] = map[string]Mark{}
 	}
@@ -316,6 +318,10 @@ func (p *publication) before(i int, least Mark, known bool) (bytes int64, ok boo
 	}
 	if !known || least.Bytes > ever {
 		return 0, false
+	}
+	// A pipeline that comes back has marks from before what is trimmed already.
+	if old, ok := number([]byte(p.hash[trimmedField(lane)])); ok && old <= ever {
+		return max(old, least.Bytes), true
 	}
 	return least.Bytes, true
 }

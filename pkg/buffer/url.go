@@ -178,7 +178,6 @@ func plain(err error) error {
 type tlsFiles struct {
 	roots *x509.CertPool
 	certs []tls.Certificate
-	set   bool
 }
 
 func certificates(q url.Values) (tlsFiles, error) {
