@@ -125,4 +125,3 @@ func Header(r *kgo.Record, name string) (value string, ok bool) {
 	}
 	return "", false
 }
-

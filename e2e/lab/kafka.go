@@ -217,6 +217,9 @@ func (k *KafkaServer) java(jarDir string, args ...string) []string {
 // startPatience is how long a server may take to answer, on a busy machine.
 const startPatience = 90 * time.Second
 
+// fetchPatience is how long a server's jars may take to come over the network, the first time.
+const fetchPatience = 10 * time.Minute
+
 // Start starts the server, on the data it has, and waits until it answers.
 func (k *KafkaServer) Start(t testing.TB) {
 	t.Helper()
@@ -226,12 +229,12 @@ func (k *KafkaServer) Start(t testing.TB) {
 }
 
 func (k *KafkaServer) start() error {
-	if _, err := exec.LookPath("java"); err != nil {
-		return fmt.Errorf("kafka needs java 17 or newer: run `make setup`")
+	if err := needJava(); err != nil {
+		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), fetchPatience)
 	defer cancel()
-	jarDir, err := jars.Dir(ctx, KafkaVersion())
+	jarDir, err := jars.Kafka(ctx, KafkaVersion())
 	if err != nil {
 		return err
 	}
@@ -250,6 +253,13 @@ func (k *KafkaServer) start() error {
 	}
 	if !k.command.running() {
 		return fmt.Errorf("kafka ended while it started: %v", k.command.err)
+	}
+	return nil
+}
+
+func needJava() error {
+	if _, err := exec.LookPath("java"); err != nil {
+		return fmt.Errorf("java (17 or newer, with its compiler) is not installed: run `make setup`")
 	}
 	return nil
 }

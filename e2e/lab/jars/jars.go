@@ -1,5 +1,5 @@
-// Package jars keeps the class path of Apache Kafka releases, fetched once from Maven Central, in the user's cache
-// directory. It needs mvn only for the first use of a version.
+// Package jars keeps the class paths of the Java servers that the tests run, fetched once from Maven Central, in the user's
+// cache directory. It needs mvn only for the first use of a server.
 package jars
 
 import (
@@ -14,17 +14,47 @@ import (
 	"text/template"
 )
 
+// Kafka returns the directory with the jars of a version of Apache Kafka, fetching them if they are not there yet.
+func Kafka(ctx context.Context, version string) (string, error) {
+	return dir(ctx, "kafka-"+version, append([]artifact{{"org.apache.kafka", "kafka_2.13", version}}, kafkaLogging(version)...))
+}
+
+// kafkaLogging is the back end of slf4j that a version of Kafka expects; without one it keeps silent about its errors.
+func kafkaLogging(version string) []artifact {
+	if strings.HasPrefix(version, "3.") {
+		return []artifact{{"org.slf4j", "slf4j-reload4j", "1.7.36"}}
+	}
+	const log4j, log4jVersion = "org.apache.logging.log4j", "2.24.3"
+	return []artifact{
+		{log4j, "log4j-slf4j-impl", log4jVersion},
+		{log4j, "log4j-core", log4jVersion},
+		{log4j, "log4j-1.2-api", log4jVersion},
+	}
+}
+
+const mongoVersion = "1.47.0"
+
+// Mongo returns the directory with the jars of mongo-java-server, fetching them if they are not there yet.
+func Mongo(ctx context.Context) (string, error) {
+	return dir(ctx, "mongo-java-server-"+mongoVersion, []artifact{
+		{"de.bwaldvogel", "mongo-java-server", mongoVersion},
+		{"org.slf4j", "slf4j-simple", "1.7.36"},
+	})
+}
+
+type artifact struct{ Group, Name, Version string }
+
 // complete is the file that says a directory holds every jar.
 const complete = ".complete"
 
-// Dir returns the directory with the jars of a version of Kafka, fetching them if they are not there yet. Processes that
-// want the same version at once wait for the first.
-func Dir(ctx context.Context, version string) (string, error) {
+// dir returns the directory of that name with the artifacts and all that they depend on. Processes that want the same at
+// once wait for the first.
+func dir(ctx context.Context, name string, artifacts []artifact) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", fmt.Errorf("kafka's jars need a cache directory: set HOME or XDG_CACHE_HOME: %w", err)
+		return "", fmt.Errorf("the servers' jars need a cache directory: set HOME or XDG_CACHE_HOME: %w", err)
 	}
-	dir := filepath.Join(cache, "windrow", "kafka-"+version)
+	dir := filepath.Join(cache, "windrow", name)
 	if present(dir) {
 		return dir, nil
 	}
@@ -42,7 +72,7 @@ func Dir(ctx context.Context, version string) (string, error) {
 	if present(dir) {
 		return dir, nil
 	}
-	if err := fetch(ctx, version, dir); err != nil {
+	if err := fetch(ctx, dir, artifacts); err != nil {
 		return "", err
 	}
 	return dir, os.WriteFile(filepath.Join(dir, complete), nil, 0o644)
@@ -53,12 +83,12 @@ func present(dir string) bool {
 	return err == nil
 }
 
-func fetch(ctx context.Context, version, dir string) error {
+func fetch(ctx context.Context, dir string, artifacts []artifact) error {
 	if _, err := exec.LookPath("mvn"); err != nil {
-		return fmt.Errorf("kafka %s is not in %s and mvn, which fetches it, is not installed: run `make setup`", version, dir)
+		return fmt.Errorf("%s is empty and mvn, which fills it, is not installed: run `make setup`", dir)
 	}
 	var pom bytes.Buffer
-	if err := pomTemplate.Execute(&pom, struct{ Version, Logging string }{version, logging(version)}); err != nil {
+	if err := pomTemplate.Execute(&pom, artifacts); err != nil {
 		return err
 	}
 	file := filepath.Join(dir, "pom.xml")
@@ -68,31 +98,15 @@ func fetch(ctx context.Context, version, dir string) error {
 	out, err := exec.CommandContext(ctx, "mvn", "-q", "-B", "-f", file, "dependency:copy-dependencies",
 		"-DincludeScope=runtime", "-DoutputDirectory="+dir).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("fetching kafka %s with mvn: %w\n%s", version, err, out)
+		return fmt.Errorf("filling %s with mvn: %w\n%s", dir, err, out)
 	}
 	return nil
 }
 
-// logging is the back end of slf4j that a version of Kafka expects; without one it keeps silent about its errors.
-func logging(version string) string {
-	if strings.HasPrefix(version, "3.") {
-		return dependency("org.slf4j", "slf4j-reload4j", "1.7.36")
-	}
-	const log4j = "org.apache.logging.log4j"
-	return dependency(log4j, "log4j-slf4j-impl", "2.24.3") +
-		dependency(log4j, "log4j-core", "2.24.3") +
-		dependency(log4j, "log4j-1.2-api", "2.24.3")
-}
-
-func dependency(group, artifact, version string) string {
-	return fmt.Sprintf("<dependency><groupId>%s</groupId><artifactId>%s</artifactId><version>%s</version></dependency>\n",
-		group, artifact, version)
-}
-
 var pomTemplate = template.Must(template.New("pom").Parse(`<project>
-<modelVersion>4.0.0</modelVersion><groupId>io.windrow</groupId><artifactId>kafka-for-tests</artifactId><version>1</version>
-<dependencies>
-<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{{.Version}}</version></dependency>
-{{.Logging}}</dependencies>
+<modelVersion>4.0.0</modelVersion><groupId>io.windrow</groupId><artifactId>servers-for-tests</artifactId><version>1</version>
+<dependencies>{{range .}}
+<dependency><groupId>{{.Group}}</groupId><artifactId>{{.Name}}</artifactId><version>{{.Version}}</version></dependency>{{end}}
+</dependencies>
 </project>
 `))
