@@ -1,8 +1,17 @@
 // Package emit holds the emitter strategies: they decide which of the records that wait form the next window, and when.
 //
+//	count    windows of exactly n records; a partial one after a timeout, if there is one
+//	fixed    the records received within [k·s, (k+1)·s), and nothing else
+//	relaxed  every s seconds, the records retrieved since the last window
+//	a user's own: an Emitter, made known with Register
+//
 // A strategy is a pure function of what it is shown: the records that wait and the time it is told. That is what lets a
 // shard be replayed: the same records and the same times give the same windows, byte for byte. No clock, no I/O, no
 // randomness, no map order.
+//
+// Who wants a strategy of their own writes an Emitter: two questions about the records that wait. A Strategy is the
+// closer view that the state machine (package window) has of every emitter: when it must be asked, and what time means
+// to it.
 package emit
 
 import "github.com/windrow-io/windrow/pkg/record"
@@ -28,12 +37,13 @@ type Waiting struct {
 }
 
 // Emitter is a user's own strategy: two questions. Query picks the records of the next window, Ready says whether that
-// window is to be emitted now. Records not picked stay and are shown again. Both are called after every read, as long
-// as windows come; both must be pure (see the package comment). Register makes one known by a name.
+// window is to be emitted now. Records not picked stay and are shown again. Both are asked after every read that brought
+// records, as long as windows come, and about once a second while records wait, since time may have made a window ready.
+// Both must be pure (see the package comment). Register makes one known by a name.
 type Emitter interface {
 	// Query returns the indexes into w.Records of the records that would form the next window, in the window's order,
-	// each at most once.
+	// each at most once: any other answer is a mistake in the emitter, and the worker panics.
 	Query(w *Waiting) []int
-	// Ready reports whether the window that Query picked is complete. An empty pick is never emitted.
+	// Ready reports whether the window that Query picked is complete. An empty pick is never emitted, nor asked about.
 	Ready(w *Waiting, picked []int) bool
 }

@@ -1,0 +1,64 @@
+package emit
+
+import "github.com/windrow-io/windrow/pkg/record"
+
+// Queue is what waits for a window: records of one key or of the whole shard, and, where a strategy places records by
+// their time of receipt, of one interval.
+type Queue struct {
+	Records    []record.Record // in the order in which they came
+	Since      int64           // when the oldest of them began to wait, Unix milliseconds
+	Start, End int64           // [Start, End): the interval they wait for, Unix milliseconds; both 0 for strategies without
+	Full       int             // how many records fill it; 0: no number does
+	Due        int64           // when time alone will do something, Unix milliseconds; 0: never
+}
+
+// Cut is a window that a strategy takes from a queue.
+type Cut struct {
+	Reason Reason // "": no window
+	Picked []int  // the indexes of its records, in its order; nil: all that wait
+}
+
+// Traits are what a strategy depends on.
+type Traits struct {
+	// Received: records are placed by their time of receipt (Span), one queue per interval, and time is a bound below
+	// which no further record can have been received. Otherwise the records of a turn come at the turn's time, after
+	// everything that was due by then.
+	Received bool
+	// Asked: Ask is called of every queue that a turn brought records to, as long as it cuts.
+	Asked bool
+	// Turns: windows depend on which records came in which turn.
+	Turns bool
+}
+
+// Strategy decides for the queues of a shard. It keeps no state of its own: all there is to remember is in the Queue, and
+// in what it is told.
+type Strategy interface {
+	Traits() Traits
+	// Span is the interval [start, end) that the moment ms lies in; 0, 0 for strategies without intervals.
+	Span(ms int64) (start, end int64)
+	// Open is told that the first record of an empty queue comes at the moment now. It sets Full and Due, and for
+	// strategies with intervals Start and End, if they aren't set by Span (Traits.Received). last is the end of the shard's
+	// last interval.
+	Open(q *Queue, now, last int64)
+	// Ask is asked when q is full, when it is due, and after a turn (Traits.Asked). If it doesn't cut, it moves Due behind
+	// now. A full queue must be cut.
+	Ask(q *Queue, now int64) Cut
+	// Empty is the first empty window after last, the end of the shard's last one, that ends by until; ok is false if
+	// there is none, or if empty windows are not asked for.
+	Empty(last, until int64) (start, end int64, ok bool)
+}
+
+// floor is the greatest multiple of step that is not above ms.
+func floor(ms, step int64) int64 {
+	m := ms % step
+	if m < 0 {
+		m += step
+	}
+	return ms - m
+}
+
+// timeless is what strategies without intervals have in common.
+type timeless struct{}
+
+func (timeless) Span(int64) (start, end int64)                { return 0, 0 }
+func (timeless) Empty(_, _ int64) (start, end int64, ok bool) { return 0, 0, false }

@@ -1,0 +1,69 @@
+package window
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/windrow-io/windrow/pkg/record"
+)
+
+// Change ends the machine under its old settings and makes the one under new ones: waiting records go to the new emitter
+// as if just read. They do so in the new machine's first Step, before its records, so that the windows they make belong
+// to an ordinary decision; Deadline says that this Step is due. Change itself gives nothing: every strategy keeps its
+// records, so nothing is beyond carrying over. Of times of receipt those that are known still count.
+//
+// Records of several queues go on in the order in which they were read, those of one Step by lane and offset. The window
+// numbers go on. The old machine is not to be used any more; if the new settings are wrong it is left as it is.
+func (m *Machine) Change(to Settings, now int64, _ Out) (*Machine, error) {
+	n, err := New(to, m.shard)
+	if err != nil {
+		return nil, err
+	}
+	n.now, n.seq = max(now, m.now), m.seq
+	n.backlog = m.gather()
+	if !n.traits.Received {
+		for i := range n.backlog.records {
+			n.backlog.records[i].Received = 0
+		}
+	}
+	return n, nil
+}
+
+// gather returns all records that wait, in the order in which they were read.
+func (m *Machine) gather() backlog {
+	type item struct {
+		at int64
+		r  *record.Record
+	}
+	items := make([]item, 0, m.records)
+	queues := 0
+	for q := m.waiting.first; q != nil; q = q.next {
+		queues++
+		i := 0
+		for _, t := range q.turns {
+			for range t.n {
+				items = append(items, item{t.at, &q.Records[i]})
+				i++
+			}
+		}
+	}
+	if queues > 1 {
+		slices.SortStableFunc(items, func(a, b item) int {
+			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.r.Topic, b.r.Topic),
+				cmp.Compare(a.r.Partition, b.r.Partition), cmp.Compare(a.r.Offset, b.r.Offset))
+		})
+	}
+	g := backlog{records: make([]record.Record, 0, m.Waiting())}
+	for i := range m.backlog.records {
+		g.add(&m.backlog.records[i])
+	}
+	for _, i := range items {
+		g.add(i.r)
+	}
+	return g
+}
+
+func (b *backlog) add(r *record.Record) {
+	b.records = append(b.records, *r)
+	b.bytes += cost(r)
+}

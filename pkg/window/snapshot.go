@@ -1,0 +1,242 @@
+package window
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/windrow-io/windrow/pkg/record"
+)
+
+// The form of a snapshot: the version, a fingerprint of settings and shard (8 bytes), flags, now, last, seq, the backlog's
+// records, and the queues in the order in which they began: key, start, end, due, the turns (each the time since the one
+// before, and a number of records), and the records. Numbers are varints, texts and lists begin with their length.
+const snapshotVersion = 1
+
+const flagBegun = 1
+
+var errSnapshot = errors.New("the snapshot is corrupt")
+
+// Snapshot appends the machine's state to dst. Equal states give equal bytes.
+func (m *Machine) Snapshot(dst []byte) []byte {
+	dst = append(dst, snapshotVersion)
+	dst = binary.BigEndian.AppendUint64(dst, m.print)
+	var flags byte
+	if m.begun {
+		flags |= flagBegun
+	}
+	dst = append(dst, flags)
+	dst = binary.AppendVarint(dst, m.now)
+	dst = binary.AppendVarint(dst, m.last)
+	dst = binary.AppendVarint(dst, m.seq)
+	dst = binary.AppendUvarint(dst, uint64(len(m.backlog.records)))
+	dst = appendRecords(dst, m.backlog.records)
+	queues := 0
+	for q := m.waiting.first; q != nil; q = q.next {
+		queues++
+	}
+	dst = binary.AppendUvarint(dst, uint64(queues))
+	for q := m.waiting.first; q != nil; q = q.next {
+		dst = q.snapshot(dst)
+	}
+	return dst
+}
+
+func (q *queue) snapshot(dst []byte) []byte {
+	dst = appendText(dst, q.key)
+	dst = binary.AppendVarint(dst, q.Start)
+	dst = binary.AppendVarint(dst, q.End)
+	dst = binary.AppendVarint(dst, q.Due)
+	dst = binary.AppendUvarint(dst, uint64(len(q.turns)))
+	var before int64
+	for _, t := range q.turns {
+		dst = binary.AppendVarint(dst, t.at-before)
+		dst = binary.AppendUvarint(dst, uint64(t.n))
+		before = t.at
+	}
+	return appendRecords(dst, q.Records)
+}
+
+func appendRecords(dst []byte, records []record.Record) []byte {
+	for i := range records {
+		dst = records[i].AppendBinary(dst)
+	}
+	return dst
+}
+
+// Restore makes a machine from a Snapshot taken under the same settings, for the same shard.
+func Restore(s Settings, shard string, snapshot []byte) (*Machine, error) {
+	m, err := New(s, shard)
+	if err != nil {
+		return nil, err
+	}
+	if len(snapshot) == 0 || snapshot[0] != snapshotVersion {
+		return nil, fmt.Errorf("the snapshot of shard %s is of another version than %d: run the version of Windrow that wrote it", shard, snapshotVersion)
+	}
+	r := reader{p: snapshot[1:]}
+	if print := r.fixed(); r.err == nil && print != m.print {
+		return nil, fmt.Errorf("the snapshot of shard %s was taken under other settings", shard)
+	}
+	m.restore(&r)
+	if r.err == nil && len(r.p) > 0 {
+		r.fail()
+	}
+	if r.err != nil {
+		return nil, fmt.Errorf("shard %s: %w", shard, r.err)
+	}
+	return m, nil
+}
+
+func (m *Machine) restore(r *reader) {
+	flags := r.byte()
+	if flags&^flagBegun != 0 {
+		r.fail()
+	}
+	m.begun = flags&flagBegun != 0
+	m.now, m.last, m.seq = r.varint(), r.varint(), r.varint()
+	for range r.count() {
+		var x record.Record
+		r.record(&x)
+		x = x.Clone()
+		m.backlog.add(&x)
+	}
+	for range r.count() {
+		m.restoreQueue(r)
+		if r.err != nil {
+			return
+		}
+	}
+}
+
+func (m *Machine) restoreQueue(r *reader) {
+	key := r.text()
+	start, end, due := r.varint(), r.varint(), r.varint()
+	if !m.keyed && len(key) > 0 {
+		r.fail()
+	}
+	if m.traits.Received {
+		if s, e := m.strategy.Span(start); s != start || e != end || due != end {
+			r.fail()
+		}
+	}
+	name := string(append(appendInterval(nil, m.traits.Received, start), key...))
+	if r.err != nil || m.queues[name] != nil {
+		r.fail()
+		return
+	}
+	q := m.add(name, len(name)-len(key))
+	m.strategy.Open(&q.Queue, m.now, m.last) // sets what is not in the snapshot
+	q.Start, q.End, q.Due = start, end, due
+	q.waits = true
+	q.order = m.order
+	m.order++
+	m.waiting.push(q)
+	m.due.update(q)
+	if m.only() {
+		m.current = q
+	}
+	m.restoreRecords(q, r)
+}
+
+func (m *Machine) restoreRecords(q *queue, r *reader) {
+	var at int64
+	total := 0
+	for range r.count() {
+		at += r.varint()
+		n := r.count()
+		if n == 0 {
+			r.fail()
+			return
+		}
+		q.turns = append(q.turns, turn{at, n})
+		total += n
+	}
+	if total > len(r.p) || total == 0 && !m.s.EmitEmpty || q.Full > 0 && total >= q.Full {
+		r.fail()
+		return
+	}
+	var x record.Record // outside the loop: it keeps the topic
+	for range total {
+		if r.record(&x); r.err != nil {
+			return
+		}
+		q.Records = append(q.Records, x)
+		q.live += m.arena.keep(&q.Records[q.kept])
+		q.kept++
+		q.bytes += cost(&x)
+	}
+	q.dated = total
+	m.records += total
+	m.bytes += q.bytes
+	if total > 0 {
+		q.Since = q.turns[0].at
+	}
+}
+
+// reader reads a snapshot. After its end or a fault it gives zeros, and err is set.
+type reader struct {
+	p   []byte
+	err error
+}
+
+func (r *reader) fail() {
+	r.err = errSnapshot
+	r.p = nil
+}
+
+func (r *reader) byte() byte {
+	if len(r.p) < 1 {
+		r.fail()
+		return 0
+	}
+	b := r.p[0]
+	r.p = r.p[1:]
+	return b
+}
+
+func (r *reader) fixed() uint64 {
+	if len(r.p) < 8 {
+		r.fail()
+		return 0
+	}
+	v := binary.BigEndian.Uint64(r.p)
+	r.p = r.p[8:]
+	return v
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.p)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.p = r.p[n:]
+	return v
+}
+
+// count reads a number of things that take at least one byte each.
+func (r *reader) count() int {
+	v, n := binary.Uvarint(r.p)
+	if n <= 0 || v > uint64(len(r.p)-n) {
+		r.fail()
+		return 0
+	}
+	r.p = r.p[n:]
+	return int(v)
+}
+
+func (r *reader) text() []byte {
+	n := r.count()
+	t := r.p[:n]
+	r.p = r.p[n:]
+	return t
+}
+
+func (r *reader) record(x *record.Record) {
+	rest, err := x.ReadBinary(r.p)
+	if err != nil {
+		r.fail()
+		return
+	}
+	r.p = rest
+}

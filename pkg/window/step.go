@@ -1,0 +1,408 @@
+package window
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/windrow-io/windrow/pkg/emit"
+	"github.com/windrow-io/windrow/pkg/record"
+)
+
+// Step takes one decision: at the time now (Unix milliseconds, never before the last one) these records were read. The
+// records are valid until Step returns; what must wait is copied. It returns the number of calls of out.
+func (m *Machine) Step(now int64, records iter.Seq[*record.Record], out Out) int {
+	m.at = max(now, m.now)
+	m.out, m.calls, m.empties = out, 0, maxEmpty
+	if !m.traits.Received && !m.traits.Asked {
+		m.close() // the records come at this moment, after all that was due by then
+	}
+	m.joinBacklog()
+	m.bound = m.now
+	if records != nil {
+		records(m.joinFn)
+	}
+	if m.traits.Asked {
+		for i := 0; i < len(m.touched); i++ {
+			if q := m.touched[i]; q != nil {
+				m.ask(q)
+			}
+		}
+	}
+	m.close()
+	m.keep()
+	m.now, m.out = m.at, nil
+	return m.calls
+}
+
+// joinBacklog takes in what waited when the settings were changed. A time of receipt that is known still counts.
+func (m *Machine) joinBacklog() {
+	records := m.backlog.records
+	m.backlog = backlog{}
+	m.bound = 0
+	for i := range records {
+		m.join(&records[i])
+	}
+}
+
+// join takes a record in.
+func (m *Machine) join(r *record.Record) bool {
+	q, at := m.current, m.at
+	if q == nil || m.traits.Received {
+		if m.traits.Received && r.Received != 0 {
+			at = max(r.Received, m.bound)
+		}
+		if q = m.find(r, at); q == nil {
+			return true
+		}
+	}
+	if len(q.Records) == 0 {
+		m.begin(q, at)
+	}
+	q.Records = append(q.Records, *r)
+	if m.traits.Received {
+		q.Records[len(q.Records)-1].Received = at
+	}
+	cost := cost(r)
+	q.bytes += cost
+	m.bytes += cost
+	if q.touched == 0 {
+		m.touched = append(m.touched, q)
+		q.touched = len(m.touched)
+	}
+	if len(q.Records) == q.Full {
+		m.ask(q)
+	}
+	if m.bytes > m.limit {
+		m.relieve()
+	}
+	return true
+}
+
+// find returns the queue that r is to wait in; nil if r has no key.
+func (m *Machine) find(r *record.Record, at int64) *queue {
+	var start, end int64
+	if m.traits.Received {
+		start, end = m.strategy.Span(at)
+	}
+	if m.current != nil && (!m.traits.Received || m.current.Start == start) {
+		return m.current
+	}
+	m.name = appendInterval(m.name[:0], m.traits.Received, start)
+	prefix := len(m.name)
+	if m.keyed {
+		var err error
+		if m.name, err = m.keyRef.Text(m.name, r); err != nil {
+			m.calls++
+			m.out.Reject(r, err)
+			return nil
+		}
+	}
+	q := m.queues[string(m.name)]
+	if q == nil {
+		q = m.add(string(m.name), prefix)
+		q.Start, q.End = start, end
+	}
+	if !m.keyed {
+		m.current = q
+	}
+	return q
+}
+
+// add makes an empty queue.
+func (m *Machine) add(name string, prefix int) *queue {
+	var q *queue
+	if n := len(m.spare); n > 0 {
+		q = m.spare[n-1]
+		m.spare[n-1] = nil
+		m.spare = m.spare[:n-1]
+	} else {
+		q = &queue{}
+	}
+	q.name, q.key = name, name[prefix:]
+	m.queues[name] = q
+	m.bytes += m.cost(q)
+	return q
+}
+
+// only reports whether there is one queue and no other: no keys, no intervals.
+func (m *Machine) only() bool { return !m.keyed && !m.traits.Received }
+
+// cost is what a queue takes in memory besides its records.
+func (m *Machine) cost(q *queue) int64 {
+	if m.only() {
+		return 0
+	}
+	return queueCost + int64(len(q.name))
+}
+
+// begin is called when the first record is about to wait in q.
+func (m *Machine) begin(q *queue, at int64) {
+	q.Since = m.at
+	if q.waits {
+		return
+	}
+	q.waits = true
+	q.order = m.order
+	m.order++
+	m.waiting.push(q)
+	m.strategy.Open(&q.Queue, at, m.last)
+	m.due.update(q)
+}
+
+// end is called when nothing waits in q any more.
+func (m *Machine) end(q *queue) {
+	q.waits = false
+	m.waiting.remove(q)
+	m.due.remove(q)
+	q.Due = 0
+	if q.touched > 0 {
+		if q.touched == len(m.touched) {
+			m.touched = m.touched[:q.touched-1]
+		} else {
+			m.touched[q.touched-1] = nil
+		}
+		q.touched = 0
+	}
+	if m.only() {
+		return // it stays, and costs nothing
+	}
+	delete(m.queues, q.name)
+	m.bytes -= m.cost(q)
+	if m.current == q {
+		m.current = nil
+	}
+	if len(m.spare) < maxSpare && cap(q.Records) <= maxSpareRecords {
+		*q = queue{Queue: emit.Queue{Records: q.Records}, turns: q.turns}
+		m.spare = append(m.spare, q)
+	}
+}
+
+// close closes the windows whose time has come, and the empty ones between them, in the order of time.
+func (m *Machine) close() {
+	if !m.begun {
+		m.start()
+	}
+	for {
+		q := m.due.first()
+		if q != nil && q.Due > m.at {
+			q = nil
+		}
+		if m.s.EmitEmpty {
+			until := m.at
+			if q != nil {
+				until = q.Start
+			}
+			if !m.emitEmpty(until) {
+				return // the next Step goes on, see Deadline
+			}
+		}
+		if q == nil {
+			return
+		}
+		if len(q.Records) > 0 {
+			m.ask(q)
+			continue
+		}
+		m.last = max(m.last, q.End) // its records were emitted early
+		m.end(q)
+	}
+}
+
+// start lets the first interval be the one of the first Step, or of the first record received.
+func (m *Machine) start() {
+	m.begun = true
+	at := m.at
+	if q := m.due.first(); q != nil && m.traits.Received {
+		at = min(at, q.Start)
+	}
+	m.last, _ = m.strategy.Span(at)
+}
+
+// ask lets the strategy cut windows from q until it has no more.
+func (m *Machine) ask(q *queue) {
+	for {
+		c := m.strategy.Ask(&q.Queue, m.at)
+		switch {
+		case c.Reason == "":
+			m.due.update(q)
+			return
+		case c.Picked == nil:
+			m.emitAll(q, c.Reason)
+			return
+		}
+		m.emitPicked(q, c.Picked, c.Reason)
+		if len(q.Records) == 0 {
+			return
+		}
+	}
+}
+
+// relieve emits the oldest windows early until the state is within its bound.
+func (m *Machine) relieve() {
+	for q := m.waiting.first; q != nil && m.bytes > m.limit; {
+		next := q.next
+		if len(q.Records) > 0 {
+			m.emitAll(q, emit.Limit)
+		}
+		q = next
+	}
+}
+
+// emitAll emits all that waits in q.
+func (m *Machine) emitAll(q *queue, reason emit.Reason) {
+	m.emit(q, q.Records, reason)
+	m.records -= q.kept
+	m.bytes -= q.bytes
+	m.arena.drop(q.live)
+	clear(q.Records)
+	q.Records, q.turns = q.Records[:0], q.turns[:0]
+	q.dated, q.kept, q.bytes, q.live = 0, 0, 0, 0
+	if reason == emit.Interval {
+		m.last = max(m.last, q.End)
+	}
+	if reason == emit.Limit && m.s.EmitEmpty {
+		return // it stays until its interval is over, which is then not an empty one
+	}
+	m.end(q)
+}
+
+// emitPicked emits some of what waits in q; the others stay.
+func (m *Machine) emitPicked(q *queue, picked []int, reason emit.Reason) {
+	n := len(q.Records)
+	if cap(m.marks) < n {
+		m.marks = make([]bool, 2*n)
+	}
+	marks := m.marks[:n]
+	clear(marks)
+	m.picked = m.picked[:0]
+	for _, i := range picked {
+		if i < 0 || i >= n || marks[i] {
+			panic(fmt.Sprintf("emitter %s: Query picked record %d of %d, or picked it twice: %v", m.s.Emitter, i, n, picked))
+		}
+		marks[i] = true
+		m.picked = append(m.picked, q.Records[i])
+	}
+	m.emit(q, m.picked, reason)
+	clear(m.picked)
+	m.leave(q, marks)
+	if len(q.Records) == 0 {
+		m.end(q)
+	}
+}
+
+// leave takes the marked records out of q.
+func (m *Machine) leave(q *queue, marks []bool) {
+	q.date(m.at)
+	left, kept, i := 0, q.kept, 0
+	turns := q.turns[:0]
+	for _, t := range q.turns {
+		stay := turn{at: t.at}
+		for range t.n {
+			r := &q.Records[i]
+			if marks[i] {
+				cost := cost(r)
+				q.bytes -= cost
+				m.bytes -= cost
+				if i < kept {
+					m.arena.drop(q.unkeep(r.Size()))
+					m.records--
+				}
+			} else {
+				if left < i {
+					q.Records[left] = *r
+				}
+				left++
+				stay.n++
+			}
+			i++
+		}
+		if stay.n > 0 {
+			turns = append(turns, stay)
+		}
+	}
+	clear(q.Records[left:])
+	q.Records, q.turns, q.dated = q.Records[:left], turns, left
+	if left > 0 {
+		q.Since = turns[0].at
+	}
+}
+
+// emitEmpty emits the windows without records up to the moment until; false: there are more than one Step may give.
+func (m *Machine) emitEmpty(until int64) bool {
+	for {
+		start, end, ok := m.strategy.Empty(m.last, until)
+		if !ok {
+			return true
+		}
+		if m.empties == 0 {
+			return false
+		}
+		m.empties--
+		m.hand(nil, emit.Interval, start, end)
+		m.last = end
+	}
+}
+
+// emit hands over a window of these records of q.
+func (m *Machine) emit(q *queue, records []record.Record, reason emit.Reason) {
+	start, end := q.Start, q.End
+	if end == 0 && start == 0 {
+		start, end = span(records)
+	}
+	if m.keyed {
+		m.key = append(m.key[:0], q.key...)
+	}
+	m.hand(records, reason, start, end)
+}
+
+func (m *Machine) hand(records []record.Record, reason emit.Reason, start, end int64) {
+	w := &m.window
+	w.Key, w.Reason, w.Seq = m.key, reason, m.seq
+	w.Start, w.End = start, end
+	w.Records, w.Result = records, nil
+	m.seq++
+	m.calls++
+	m.out.Window(w)
+	w.Records, w.Result = nil, nil
+}
+
+// span is the least and the greatest timestamp of records.
+func span(records []record.Record) (least, greatest int64) {
+	least, greatest = records[0].Timestamp, records[0].Timestamp
+	for i := range records {
+		t := records[i].Timestamp
+		least, greatest = min(least, t), max(greatest, t)
+	}
+	return least, greatest
+}
+
+// keep copies what still waits of the Step's records out of the caller's memory.
+func (m *Machine) keep() {
+	for i, q := range m.touched {
+		m.touched[i] = nil
+		if q == nil {
+			continue
+		}
+		q.touched = 0
+		q.date(m.at)
+		m.records += len(q.Records) - q.kept
+		for ; q.kept < len(q.Records); q.kept++ {
+			q.live += m.arena.keep(&q.Records[q.kept])
+		}
+	}
+	m.touched = m.touched[:0]
+	if m.arena.wasteful() {
+		m.compact()
+	}
+}
+
+// compact moves what waits to fresh memory.
+func (m *Machine) compact() {
+	m.arena.swap()
+	for q := m.waiting.first; q != nil; q = q.next {
+		for i := range q.Records {
+			m.arena.move(&q.Records[i])
+		}
+	}
+	m.arena.release()
+}
