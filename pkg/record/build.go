@@ -48,22 +48,39 @@ func (b *Builder) AddRecord(timestamp int64, r *Record) {
 	b.plain = append(b.plain, r.headers...)
 }
 
+// AddFunc appends a record whose value is written in place: value gets the batch's memory and appends exactly size bytes.
+func (b *Builder) AddFunc(timestamp int64, key []byte, size int, value func(dst []byte) []byte, headers ...Header) {
+	b.beginValue(timestamp, key, varintLen(int64(size))+size, HeadersSize(headers...))
+	b.plain = appendVarint(b.plain, int64(size))
+	before := len(b.plain)
+	b.plain = value(b.plain)
+	if n := len(b.plain) - before; n != size {
+		panic(fmt.Sprintf("record: a value of %d bytes was announced, %d were appended", size, n))
+	}
+	b.plain = appendHeaders(b.plain, headers)
+}
+
 // begin appends a record but for its headers, whose size in bytes it is told, their count included.
 func (b *Builder) begin(timestamp int64, key, value []byte, headers int) {
+	b.beginValue(timestamp, key, sizedLen(value), headers)
+	b.plain = appendSized(b.plain, value)
+}
+
+// beginValue appends a record up to its key; value is the size in bytes of the value to come, its length included.
+func (b *Builder) beginValue(timestamp int64, key []byte, value, headers int) {
 	if b.count == 0 {
 		b.plain = append(b.plain[:0], make([]byte, HeaderLen)...)
 		b.first, b.max = timestamp, timestamp
 	}
 	b.max = max(b.max, timestamp)
 	since, delta := timestamp-b.first, int64(b.count)
-	length := 1 + varintLen(since) + varintLen(delta) + sizedLen(key) + sizedLen(value) + headers
+	length := 1 + varintLen(since) + varintLen(delta) + sizedLen(key) + value + headers
 
 	p := appendVarint(b.plain, int64(length))
 	p = append(p, 0) // attributes, of which none is defined
 	p = appendVarint(p, since)
 	p = appendVarint(p, delta)
-	p = appendSized(p, key)
-	b.plain = appendSized(p, value)
+	b.plain = appendSized(p, key)
 	b.count++
 }
 

@@ -28,8 +28,7 @@ type group struct {
 	dead   batches
 	spread uint32 // keeps the shards' windows apart
 	n      int
-	value  []byte // of the record at hand
-	text   []byte // of its headers
+	text   []byte // of the headers of the record at hand
 	header [3]record.Header
 	all    []wire.Batch
 }
@@ -46,6 +45,7 @@ func (g *group) Add(now int64, w *window.Window) {
 	if !g.out.begun() {
 		g.out.begin(g.sink.out.limits(), g.spread+uint32(w.Seq))
 	}
+	before := g.Size()
 	switch {
 	case w.Result != nil:
 		g.result(now, w)
@@ -56,6 +56,7 @@ func (g *group) Add(now int64, w *window.Window) {
 	default:
 		g.window(now, w)
 	}
+	g.sink.meter.Bytes.Add(float64(g.Size() - before))
 }
 
 func (g *group) window(now int64, w *window.Window) {
@@ -64,8 +65,9 @@ func (g *group) window(now int64, w *window.Window) {
 	limit := g.out.maxBytes - around - len(key) - len(id)
 	parts, left := g.enc.Plan(w, id, g.sink.o.Output, limit)
 	for i := range parts {
-		g.value = g.enc.Append(g.value[:0], &parts[i])
-		g.put(now, key, parts[i].ID, w)
+		p := &parts[i]
+		b := g.room(key, p.ID, p.Size, w)
+		b.AddFunc(now, key, p.Size, func(dst []byte) []byte { return g.enc.Append(dst, p) }, g.header[:]...)
 	}
 	if len(parts) > 1 {
 		g.sink.meter.Split.Add(float64(len(parts)))
@@ -88,8 +90,8 @@ func keyOf(w *window.Window) []byte {
 	return w.Key
 }
 
-// put adds g.value as the record of a window.
-func (g *group) put(now int64, key []byte, id string, w *window.Window) {
+// room is the builder for a record of a window, with g.header its headers.
+func (g *group) room(key []byte, id string, size int, w *window.Window) *record.Builder {
 	d := append(g.text[:0], id...)
 	a := len(d)
 	d = strconv.AppendInt(d, w.Start, 10)
@@ -98,21 +100,8 @@ func (g *group) put(now int64, key []byte, id string, w *window.Window) {
 	g.text = d
 	g.header = [...]record.Header{{Key: HeaderID, Value: d[:a]}, {Key: HeaderStart, Value: d[a:b]}, {Key: HeaderEnd, Value: d[b:]}}
 	headers := record.HeadersSize(g.header[:]...)
-	g.out.room(key, len(g.value), headers).Add(now, key, g.value, g.header[:]...)
-	g.count(&g.out, len(key)+len(g.value)+headers)
-	g.shrink()
-}
-
-func (g *group) count(b *batches, n int) {
-	b.size += n
-	g.sink.meter.Bytes.Add(float64(n))
-}
-
-// shrink gives the memory of an unusually large value back.
-func (g *group) shrink() {
-	if cap(g.value) > 2*batchBytes {
-		g.value = nil
-	}
+	g.out.size += len(key) + size + headers
+	return g.out.room(key, size, headers)
 }
 
 // result adds what the handler made of a window.
@@ -123,8 +112,7 @@ func (g *group) result(now int64, w *window.Window) {
 		g.letter(now, envelope.OversizeWindow(w, limit))
 		return
 	}
-	g.value = append(g.value[:0], w.Result...)
-	g.put(now, key, id, w)
+	g.room(key, id, len(w.Result), w).Add(now, key, w.Result, g.header[:]...)
 }
 
 // record adds a record as it came.
@@ -135,13 +123,15 @@ func (g *group) record(now int64, r *record.Record) {
 	}
 	headers := r.Size() - len(r.Key) - len(r.Value)
 	g.out.room(r.Key, len(r.Value), headers).AddRecord(now, r)
-	g.count(&g.out, r.Size())
+	g.out.size += r.Size()
 }
 
 // Dead adds a dead letter.
 func (g *group) Dead(now int64, d *sink.Dead) {
 	g.n++
+	before := g.Size()
 	g.letter(now, d)
+	g.sink.meter.Bytes.Add(float64(g.Size() - before))
 }
 
 func (g *group) letter(now int64, d *sink.Dead) {
@@ -156,7 +146,7 @@ func (g *group) letter(now int64, d *sink.Dead) {
 		id := record.Header{Key: HeaderID, Value: []byte(l.ID)}
 		headers := record.HeadersSize(id)
 		g.dead.room(l.Key, len(l.Value), headers).Add(now, l.Key, l.Value, id)
-		g.count(&g.dead, len(l.Key)+len(l.Value)+headers)
+		g.dead.size += len(l.Key) + len(l.Value) + headers
 	})
 }
 

@@ -20,6 +20,7 @@ type Encoder struct {
 	w     *window.Window
 	array bool   // the data alone
 	head  []byte // what the parts have in common: "stream" to "end"
+	opens []byte // what comes before the parts' data
 	forms []Form
 	sizes []int
 	spans []Span
@@ -32,8 +33,9 @@ type Encoder struct {
 type Part struct {
 	ID   string
 	Span Span
-	Seq  int // number of the part
-	Of   int // number of parts
+	Size int // in bytes, as Append appends it
+
+	from, to int // what comes before its data, in Encoder.opens
 }
 
 // Plan cuts w into parts of at most limit bytes each, to be written by Append, in the given form: the whole envelope, or
@@ -55,12 +57,19 @@ func (e *Encoder) Plan(w *window.Window, id string, form sink.Output, limit int)
 		base = len(e.head) + sizeOfString(id) + envelopeRoom
 	}
 	e.spans, e.left = Cut(e.spans[:0], e.left[:0], e.sizes, base, limit)
-	e.parts = e.parts[:0]
+	e.parts, e.opens = e.parts[:0], e.opens[:0]
 	for i, s := range e.spans {
 		if i > 0 {
 			id = w.ID(i)
 		}
-		e.parts = append(e.parts, Part{ID: id, Span: s, Seq: i, Of: len(e.spans)})
+		p := Part{ID: id, Span: s, from: len(e.opens)}
+		e.open(&p, i)
+		p.to = len(e.opens)
+		p.Size = p.to - p.from + s.Size + len(e.close())
+		if s.Count > 0 {
+			p.Size-- // the last value has no comma
+		}
+		e.parts = append(e.parts, p)
 	}
 	return e.parts, e.left
 }
@@ -102,28 +111,38 @@ func appendKey(dst []byte, w *window.Window) []byte {
 	return AppendText(dst, w.Key)
 }
 
-// open appends what comes before a part's data.
-func (e *Encoder) open(dst []byte, p *Part) []byte {
+// open writes what comes before the data of the part of this number.
+func (e *Encoder) open(p *Part, seq int) {
+	d := e.opens
 	if e.array {
-		return append(dst, '[')
+		e.opens = append(d, '[')
+		return
 	}
-	dst = append(dst, `{"id":`...)
-	dst = AppendString(dst, p.ID)
-	dst = append(dst, e.head...)
-	if p.Of > 1 {
-		dst = append(dst, `,"part":`...)
-		dst = strconv.AppendInt(dst, int64(p.Seq), 10)
-		dst = append(dst, `,"parts":`...)
-		dst = strconv.AppendInt(dst, int64(p.Of), 10)
+	d = append(d, `{"id":`...)
+	d = AppendString(d, p.ID)
+	d = append(d, e.head...)
+	if len(e.spans) > 1 {
+		d = append(d, `,"part":`...)
+		d = strconv.AppendInt(d, int64(seq), 10)
+		d = append(d, `,"parts":`...)
+		d = strconv.AppendInt(d, int64(len(e.spans)), 10)
 	}
-	dst = append(dst, `,"count":`...)
-	dst = strconv.AppendInt(dst, int64(p.Span.Count), 10)
-	return append(dst, `,"data":[`...)
+	d = append(d, `,"count":`...)
+	d = strconv.AppendInt(d, int64(p.Span.Count), 10)
+	e.opens = append(d, `,"data":[`...)
+}
+
+// close is what comes after the data.
+func (e *Encoder) close() string {
+	if e.array {
+		return "]"
+	}
+	return "]}"
 }
 
 // Append appends a part of the window last planned.
 func (e *Encoder) Append(dst []byte, p *Part) []byte {
-	dst = e.open(dst, p)
+	dst = append(dst, e.opens[p.from:p.to]...)
 	first := true
 	for i := p.Span.From; i < p.Span.To; i++ {
 		if e.sizes[i] < 0 {
@@ -139,8 +158,5 @@ func (e *Encoder) Append(dst []byte, p *Part) []byte {
 			dst = AppendAs(dst, v, e.forms[i])
 		}
 	}
-	if e.array {
-		return append(dst, ']')
-	}
-	return append(dst, "]}"...)
+	return append(dst, e.close()...)
 }
