@@ -99,7 +99,7 @@ func (w *Watch) Run(ctx context.Context) {
 		}
 		w.report("", err)
 		pause, ask := w.every, w.ask
-		if err != nil && wait(err) {
+		if urgent(err) {
 			pause, ask = backoff(fails, w.every), nil
 			fails++
 		} else {
@@ -121,20 +121,21 @@ func (w *Watch) Run(ctx context.Context) {
 	}
 }
 
-// missing: the cluster answers, but a topic that is named is not there. No reason to look more often.
-type missing struct {
-	list  string
-	names []string // none: no topic at all matches
+// MissingError: the cluster answers, but has not all the topics that are to be read.
+type MissingError struct {
+	List  string   // as configured
+	Names []string // named and not there; none: no topic at all matches
 }
 
-func (m missing) Error() string {
-	if len(m.names) == 0 {
-		return fmt.Sprintf("no topic matches KAFKA_TOPICS=%s yet", m.list)
+func (e *MissingError) Error() string {
+	if len(e.Names) == 0 {
+		return fmt.Sprintf("no topic matches KAFKA_TOPICS=%s yet", e.List)
 	}
-	return fmt.Sprintf("topic %s does not exist: create it, or correct KAFKA_TOPICS", strings.Join(m.names, ", "))
+	return fmt.Sprintf("topic %s does not exist: create it, or correct KAFKA_TOPICS", strings.Join(e.Names, ", "))
 }
 
-func wait(err error) bool { return !errors.As(err, new(missing)) }
+// urgent reports whether to look again soon. A missing topic is no reason to.
+func urgent(err error) bool { return err != nil && !errors.As(err, new(*MissingError)) }
 
 func (w *Watch) look(ctx context.Context) error {
 	names := w.topics.names
@@ -166,17 +167,17 @@ func (w *Watch) look(ctx context.Context) error {
 	if trouble != nil {
 		return trouble
 	}
-	m := missing{list: w.topics.text}
+	m := &MissingError{List: w.topics.text}
 	for _, n := range w.topics.names {
 		if v.Topics[n] == nil {
-			m.names = append(m.names, n)
+			m.Names = append(m.Names, n)
 		}
 	}
-	if len(m.names) > 0 {
+	if len(m.Names) > 0 {
 		return m
 	}
 	if len(v.Topics) == 0 {
-		return missing{w.topics.text, nil}
+		return m
 	}
 	return nil
 }

@@ -1,0 +1,377 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/record"
+	"github.com/windrow-io/windrow/pkg/source"
+)
+
+// lane copies one partition into its lane. One goroutine runs it; others look at place alone.
+type lane struct {
+	in     *Ingest
+	tp     source.TopicPartition
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{}
+	log    *zap.Logger
+	lag    prometheus.Gauge
+
+	entries, records prometheus.Counter
+
+	name     source.Lane
+	topic    string // the topic's id
+	appender *buffer.Appender
+	feed     *source.Feed
+	exists   bool      // the lane has a tail
+	next     int64     // the tail as it was left
+	held     int64     // bytes in the lane
+	cutAt    *int64    // where the next epoch begins, if its topic lost its end
+	oomSince time.Time // since when Redis has no memory
+	fullAt   time.Time // when the lane, or Redis, was last full for long
+
+	mu sync.Mutex
+	at place
+}
+
+// place is where a lane is, for those who look on.
+type place struct {
+	open  bool
+	full  bool
+	shard string
+	lane  source.Lane
+	topic string
+	next  int64
+}
+
+// idleCheck is how often a lane that nothing comes for looks whether its tail is still there.
+const idleCheck = 2 * time.Second
+
+func newLane(in *Ingest, tp source.TopicPartition) *lane {
+	l := &lane{
+		in: in, tp: tp, done: make(chan struct{}), name: source.Lane{TopicPartition: tp},
+		log:     in.log.With(zap.String("topic", tp.Topic), zap.Int32("partition", tp.Partition)),
+		lag:     sourceLag.WithLabelValues(tp.Topic, strconv.Itoa(int(tp.Partition))),
+		entries: appendedEntries.WithLabelValues(tp.Topic),
+		records: appendedRecords.WithLabelValues(tp.Topic),
+	}
+	l.ctx, l.cancel = context.WithCancel(in.lanesCtx)
+	return l
+}
+
+func (l *lane) shard() string { return l.tp.String() }
+
+func (l *lane) place() place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at
+}
+
+func (l *lane) moved() {
+	l.mu.Lock()
+	l.at = place{open: true, shard: l.shard(), lane: l.name, topic: l.topic, next: l.next}
+	l.mu.Unlock()
+}
+
+// run copies until the partition is somebody else's, or the program stops.
+func (l *lane) run() {
+	defer l.close()
+	for fails := 0; l.ctx.Err() == nil; {
+		began := time.Now()
+		err := l.open()
+		if err == nil {
+			l.in.waiting.set(conditionRedis, l.tp.String(), nil)
+			err = l.copy()
+		}
+		if l.ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > time.Second {
+			fails = 0
+		}
+		l.judge(err, fails)
+		if !sleep(l.ctx, backoff(fails, 2*time.Second)) {
+			return
+		}
+		fails++
+	}
+}
+
+// judge says what an error means for the next try. Where it is not a matter of course it is reported.
+func (l *lane) judge(err error, fails int) {
+	if l.feed != nil {
+		l.feed.Pause()
+	}
+	var corrupt *source.CorruptError
+	reason := "redis"
+	switch {
+	case errors.Is(err, errMoved):
+		reason = "moved"
+	case errors.Is(err, buffer.ErrConflict):
+		reason = "conflict"
+	case errors.Is(err, source.ErrRecreated):
+		reason = "epoch"
+		if l.topic == "" {
+			l.epoch() // no id will tell
+		}
+		l.drop()
+	case errors.Is(err, errEpoch):
+		reason = "epoch"
+	case errors.As(err, &corrupt):
+		reason = "corrupt"
+		if fails >= 3 || errors.Is(err, record.ErrMagic) {
+			l.in.waiting.set(conditionSource, l.tp.String(), err)
+		}
+	case errors.Is(err, errSource):
+		reason = "source"
+		if fails >= 2 {
+			l.in.waiting.set(conditionSource, l.tp.String(), err)
+		}
+	default:
+		l.in.waiting.set(conditionRedis, l.tp.String(), err)
+	}
+	restarts.WithLabelValues(l.tp.Topic, reason).Inc()
+	l.log.Debug("reading the lane's tail again", zap.String("reason", reason), zap.Error(err))
+}
+
+var (
+	errMoved  = errors.New("the lane's tail is not where it was left")
+	errSource = errors.New("asking the source")
+	errEpoch  = errors.New("the lane begins a new epoch")
+)
+
+// open finds the lane, reads its tail and has the source fetched from there.
+func (l *lane) open() error {
+	id, err := l.topicID()
+	if err != nil {
+		return err
+	}
+	if l.appender == nil || idText(id) != l.topic {
+		l.drop()
+		if err := l.choose(id); err != nil {
+			return err
+		}
+	}
+	tail, err := l.appender.Tail(l.in.hard)
+	if err != nil {
+		return err
+	}
+	if tail.Exists && differ(tail.Topic, l.topic) {
+		l.epoch()
+		return errEpoch
+	}
+	l.next, l.exists = tail.Next, tail.Exists
+	if !tail.Exists {
+		// New, or lost with Redis, and then the registry may be as well.
+		if _, err := l.in.buffer.Claim(l.in.hard, l.in.settings()); err != nil {
+			return err
+		}
+		if err := l.in.buffer.Register(l.in.hard, l.shard(), l.name.String()); err != nil {
+			return err
+		}
+		if l.next, err = l.begin(id); err != nil {
+			return err
+		}
+	}
+	if l.feed == nil {
+		l.feed = l.in.fetcher.Follow(l.tp, id)
+	}
+	l.held = tail.Held
+	l.moved()
+	l.log.Debug("lane opened", zap.Stringer("lane", l.name), zap.Bool("exists", tail.Exists), zap.Int64("next", l.next))
+	l.feed.SeekTo(l.next, l.room())
+	return nil
+}
+
+// topicID waits until the topic is seen.
+func (l *lane) topicID() (source.ID, error) {
+	for {
+		view, changed := l.in.watch.View()
+		if view != nil {
+			if t := view.Topics[l.tp.Topic]; t != nil && int(l.tp.Partition) < len(t.Partitions) {
+				return t.ID, nil
+			}
+		}
+		select {
+		case <-l.ctx.Done():
+			return source.ID{}, l.ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// choose finds out which epoch of the lane is the topic's. What Redis and Kafka remember counts, whichever is later.
+func (l *lane) choose(id source.ID) error {
+	shards, err := l.in.buffer.Shards(l.in.hard)
+	if err != nil {
+		return err
+	}
+	epoch := l.name.Epoch
+	for _, name := range shards[l.shard()] {
+		if x, err := source.ParseLane(name); err == nil && x.TopicPartition == l.tp {
+			epoch = max(epoch, x.Epoch)
+		}
+	}
+	c, ok, err := l.in.offsets.committed(l.in.hard, l.tp)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSource, err)
+	}
+	if n := noteOf(c); ok && n.Epoch >= epoch {
+		if epoch = n.Epoch; differ(n.Topic, idText(id)) {
+			epoch++
+		}
+	}
+	l.topic = idText(id)
+	l.name.Epoch = epoch
+	l.appender = l.in.buffer.Appender(l.shard(), l.name.String())
+	return nil
+}
+
+// epoch gives up the lane for the next one.
+func (l *lane) epoch() {
+	l.drop()
+	l.name.Epoch++
+	laneEpochs.WithLabelValues(l.tp.Topic).Inc()
+	l.log.Warn("the lane begins a new epoch: its topic was made again, or lost its end", zap.Stringer("lane", l.name))
+}
+
+// begin returns where a lane without a tail begins.
+func (l *lane) begin(id source.ID) (int64, error) {
+	c, ok, err := l.in.offsets.committed(l.in.hard, l.tp)
+	switch n := noteOf(c); {
+	case err != nil:
+		return 0, fmt.Errorf("%w: %w", errSource, err)
+	case l.cutAt != nil:
+		c.Offset = *l.cutAt
+	case ok && n.Epoch == l.name.Epoch && !differ(n.Topic, l.topic):
+		return c.Offset, nil
+	case l.name.Epoch == 0 && !ok:
+		if c, err = l.in.offsets.start(l.in.hard, l.tp); err != nil {
+			return 0, fmt.Errorf("%w: %w", errSource, err)
+		}
+		return c.Offset, nil
+	default:
+		at, err := source.Earliest.Offsets(l.in.hard, l.in.cluster, l.tp.Topic, []int32{l.tp.Partition}, false)
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", errSource, err)
+		}
+		c.Offset = at[l.tp.Partition]
+	}
+	c.Metadata = note{Epoch: l.name.Epoch, Topic: l.topic}.String()
+	if err := l.in.offsets.set(l.in.hard, l.tp, c); err != nil {
+		return 0, fmt.Errorf("%w: %w", errSource, err)
+	}
+	l.cutAt = nil
+	return c.Offset, nil
+}
+
+// copy appends what the feed brings until something is in doubt.
+func (l *lane) copy() error {
+	idle := time.NewTimer(idleCheck)
+	defer idle.Stop()
+	for {
+		chunk, err := l.feed.Take()
+		switch {
+		case errors.Is(err, source.ErrOutOfRange):
+			if err := l.outOfRange(); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		case chunk != nil:
+			err := l.append(chunk)
+			chunk.Release()
+			if errors.Is(err, errFull) || errors.Is(err, buffer.ErrFull) {
+				err = l.wait(err)
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		idle.Reset(idleCheck)
+		select {
+		case <-l.ctx.Done():
+			return l.ctx.Err()
+		case <-l.feed.Ready():
+		case <-idle.C:
+			tail, err := l.appender.Tail(l.in.hard)
+			if err != nil {
+				return err
+			}
+			if tail.Exists != l.exists || tail.Exists && tail.Next != l.next {
+				return errMoved
+			}
+			l.relax(time.Now())
+		}
+	}
+}
+
+// drop lets go of the lane's appender and feed.
+func (l *lane) drop() {
+	if l.appender != nil {
+		_ = l.appender.Close()
+		l.appender = nil
+	}
+	if l.feed != nil {
+		l.feed.Close()
+		l.feed = nil
+	}
+}
+
+func (l *lane) close() {
+	l.drop()
+	sourceLag.DeleteLabelValues(l.tp.Topic, strconv.Itoa(int(l.tp.Partition)))
+	for _, c := range []string{conditionRedis, conditionSource, conditionPressure} {
+		l.in.waiting.set(c, l.tp.String(), nil)
+	}
+}
+
+// append appends a chunk in entries of about entryBytes.
+func (l *lane) append(c *source.Chunk) error {
+	for {
+		if err := l.ctx.Err(); err != nil {
+			return err
+		}
+		if l.held >= l.in.o.MaxBytes {
+			return errFull
+		}
+		e, ok, err := c.Entry(entryBytes)
+		if err != nil || !ok {
+			return err
+		}
+		if e.From != l.next {
+			return errMoved
+		}
+		if len(e.Batches) == 0 {
+			e.Batches = nil // nothing of it is data: only the tail moves
+		}
+		began := time.Now()
+		tail, err := l.appender.Append(l.in.hard, buffer.Append{From: e.From, Next: e.Next, High: c.High, Batches: e.Batches, Topic: l.topic})
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		appendSeconds.Observe(now.Sub(began).Seconds())
+		l.entries.Inc()
+		l.records.Add(float64(e.Records))
+		l.lag.Set(float64(c.High - e.Next))
+		l.exists, l.next, l.held = true, e.Next, tail.Held
+		if !l.oomSince.IsZero() {
+			l.oomSince = time.Time{}
+		}
+		l.feed.Room(l.room())
+		l.relax(now)
+		l.moved()
+	}
+}
