@@ -2,16 +2,25 @@
 // together with the output it led to, in one Kafka transaction. Whoever takes a shard over reads them back and goes on.
 //
 // Safety rests on Kafka's fencing alone: every shard has a transactional id, windrow.<stream>.<pipeline>.<shard>; Take
-// makes a new epoch of it, after which nothing the old owner sends has any effect, and reads back only then.
+// makes a new epoch of it, after which nothing the old owner sends has any effect, and reads back only then. It does not
+// ask where the journal ends: it writes a mark of its own and reads up to that. The mark shows the new epoch to the
+// partition itself, and its place, acknowledged by all replicas in sync, is behind everything that was ever committed.
 //
 // Keys: checkpoints `<shard>/c/<i>`, each chunk carrying its checkpoint's number and the chunks' count; decisions
-// `<shard>/d/<i>`, i starting again at each checkpoint; `start`, how the pipeline began.
+// `<shard>/d/<i>`, i starting again at each checkpoint; `<shard>/o`, the mark of the last owner; `start`, how the pipeline
+// began. Compaction keeps the last record of each key: the newest checkpoint, what was decided after it, and a rest of
+// older chunks and decisions, which their numbers give away.
+//
+// Delivered at least once, outputs and decisions are written without a transaction, one after the other; a checkpoint has
+// one all the same, since half a checkpoint would make compaction remove half of the one before.
 package journal
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -29,6 +38,8 @@ var (
 	ErrTooLarge = errors.New("a record batch is larger than the topic allows")
 	// ErrClock: Kafka refuses the timestamps (error 32): Redis's clock and Kafka's are too far apart.
 	ErrClock = errors.New("kafka refuses the output's timestamps: the clocks of Redis and Kafka are more than an hour apart")
+	// ErrTopic: the journal's topic is not fit for it. Waiting will not mend it; the error says what will.
+	ErrTopic = errors.New("the journal's topic can't be used")
 	// ErrLost: the journal has nothing of a shard or a pipeline that is known to have one.
 	ErrLost = errors.New("the journal has lost what it held")
 )
@@ -43,81 +54,58 @@ type Options struct {
 	Logger           *zap.Logger
 }
 
+const (
+	defaultPartitions = 16
+	defaultTimeout    = 15 * time.Second
+)
+
 // Journal is a pipeline's journal. Safe for concurrent use.
-type Journal struct{ o Options }
+type Journal struct {
+	o       Options
+	cluster *wire.Cluster
+	log     *zap.Logger
+
+	maxBatch   int          // bytes: max.message.bytes of the topic
+	partitions atomic.Int32 // over which the shards are spread: what the start record says, if there is one
+	start      atomic.Pointer[Start]
+}
 
 // Open makes the topic if it is missing, or checks it (cleanup.policy=compact, its number of partitions); the error says
 // what to do. wire.Retry tells whether trying again can help.
-func Open(ctx context.Context, c *wire.Cluster, o Options) (*Journal, error) { panic("not built yet") }
-
-// Start is how a pipeline began: written once, before its first checkpoint.
-type Start struct {
-	Created    int64            `json:"created"`    // Unix milliseconds
-	Partitions int              `json:"partitions"` // of the journal: a shard's place depends on it
-	Offsets    map[string]int64 `json:"offsets"`    // per lane: the first offset to process. A lane not listed is newer: from its earliest
+func Open(ctx context.Context, c *wire.Cluster, o Options) (*Journal, error) {
+	if o.Partitions == 0 {
+		o.Partitions = defaultPartitions
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	j := &Journal{o: o, cluster: c, log: o.Logger.With(zap.String("journal", o.Topic))}
+	partitions, err := j.topic(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open the journal %s: %w", o.Topic, err)
+	}
+	j.partitions.Store(int32(partitions))
+	if _, err := j.findStart(ctx); err != nil {
+		return nil, fmt.Errorf("open the journal %s: %w", o.Topic, err)
+	}
+	return j, nil
 }
 
-// Start returns how the pipeline began; if nobody has said so yet, it asks propose and commits the answer. Two workers
-// that do so at once get the same answer.
-func (j *Journal) Start(ctx context.Context, propose func(context.Context) (Start, error)) (Start, error) {
-	panic("not built yet")
+// partition is a shard's place. It must never change: FNV-1a of the name, modulo the partitions that the journal had when
+// the pipeline began.
+func (j *Journal) partition(shard string) int32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(shard))
+	return int32(h.Sum32() % uint32(j.partitions.Load()))
 }
 
-// Decision is what the records alone do not tell of one step.
-type Decision struct {
-	K         int64            // its number within the shard, from 1
-	Now       int64            // Unix milliseconds
-	Positions map[string]int64 // lane → position after it; only lanes that moved
-	Receipts  []Receipt        // time of receipt of the records read, in lane and offset order; only if the emitter looks at it
-	Outputs   int              // windows and rejects that it made
+func (j *Journal) transaction(shard string) *wire.Transaction {
+	id := "windrow." + j.o.Stream + "." + j.o.Pipeline
+	if shard != "" {
+		id += "." + shard
+	}
+	return j.cluster.Transaction(id, j.o.Timeout)
 }
-
-// Receipt says that the records of a lane from Offset on (up to the next Receipt of the lane) were received at Ms.
-type Receipt struct {
-	Lane   string
-	Offset int64
-	Ms     int64 // Unix milliseconds
-}
-
-// Checkpoint is a shard's state after decision K.
-type Checkpoint struct {
-	K         int64
-	Now       int64            // of the last decision
-	Positions map[string]int64 // lane → position
-	Settings  json.RawMessage  // that the state was made under
-	State     []byte           // window.Machine.Snapshot
-	Delivered int64            // sinks outside the transaction have acknowledged everything up to here
-	Offset    int64            // its place in the journal: set by Take and Owner.Checkpoint, a hint for the next Take
-}
-
-// History is what Take reads back. Checkpoint is nil for a shard that never had one. Delivered is the newest mark.
-type History struct {
-	Checkpoint *Checkpoint
-	Decisions  []Decision // after Checkpoint.K, in log order
-	Delivered  int64
-}
-
-// Take makes a new epoch of the shard (asking again while Kafka completes the old owner's transaction) and only then
-// reads the shard's part of the journal back, up to the high watermark seen after that; from hint on, a lower bound that
-// need not be right, or from the start. keep is asked before every InitProducerID: is the shard's lease still ours? Its
-// error ends Take.
-func (j *Journal) Take(ctx context.Context, shard string, hint int64, keep func(context.Context) error) (*Owner, *History, error) {
-	panic("not built yet")
-}
-
-// Owner is one epoch's right to write. One commit at a time. After any error it is dead: every further call fails, nothing
-// is resent or aborted under its epoch; Take anew.
-type Owner struct{ shard string }
-
-// Commit writes outputs and decisions in one transaction. Every batch must be within its topic's limit; several of one
-// partition keep their order. delivered is the newest mark of a sink outside the transaction, 0 if there is none.
-func (o *Owner) Commit(ctx context.Context, outputs []wire.Batch, decisions []Decision, delivered int64) error {
-	panic("not built yet")
-}
-
-// Checkpoint writes c, in chunks, in one transaction. Everything up to c.K must have been committed.
-func (o *Owner) Checkpoint(ctx context.Context, c *Checkpoint) error { panic("not built yet") }
-
-// Pending is the size in bytes that decisions would have in the journal: they are to be journaled alone before they
-// outgrow 64 KiB.
-func Pending(decisions []Decision) int { panic("not built yet") }

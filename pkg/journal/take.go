@@ -1,0 +1,128 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/windrow-io/windrow/internal/wire"
+	"github.com/windrow-io/windrow/pkg/record"
+)
+
+// Take makes a new epoch of the shard (asking again while Kafka completes the old owner's transaction) and only then
+// reads the shard's part of the journal back, up to the mark that it writes after that; from hint on, a lower bound that
+// need not be right, or from the start (hint 0). keep is asked before every InitProducerID: is the shard's lease still
+// ours? Its error ends Take.
+func (j *Journal) Take(ctx context.Context, shard string, hint int64, keep func(context.Context) error) (*Owner, *History, error) {
+	begin := time.Now()
+	o, h, err := j.take(ctx, shard, hint, keep)
+	if err != nil {
+		takeovers.WithLabelValues(outcome(err)).Inc()
+		return nil, nil, fmt.Errorf("journal %s: take shard %s: %w", j.o.Topic, shard, err)
+	}
+	takeovers.WithLabelValues("done").Inc()
+	takeoverSeconds.Observe(time.Since(begin).Seconds())
+	return o, h, nil
+}
+
+func (j *Journal) take(ctx context.Context, shard string, hint int64, keep func(context.Context) error) (*Owner, *History, error) {
+	w := &writer{j: j, txn: j.transaction(shard), partition: j.partition(shard)}
+	end, err := j.fence(ctx, w, ownerKey(shard), keep)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := j.readFromHint(ctx, shard, w.partition, hint, end)
+	if err != nil {
+		return nil, nil, err
+	}
+	if a == nil {
+		a = newAssembler(shard)
+		if err := j.scan(ctx, w.partition, 0, end, a.add); err != nil {
+			return nil, nil, err
+		}
+	}
+	if a.ignored > 0 {
+		j.log.Warn("ignored what an owner wrote after it had been superseded", zap.String("shard", shard), zap.Int("records", a.ignored))
+	}
+	h, err := a.history()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Owner{shard: shard, writer: w, checkpoint: a.base, index: uint64(len(a.records))}, h, nil
+}
+
+// fence makes a new epoch and shows it to the journal's partition by a mark. It returns the mark's offset: everything
+// that an older epoch ever committed is before it. What is asked again is asked under an epoch of its own: a mark whose
+// fate is not known belongs to an epoch that is over.
+func (j *Journal) fence(ctx context.Context, w *writer, key []byte, keep func(context.Context) error) (end int64, err error) {
+	var pause backoff
+	told, begin := false, time.Now()
+	for {
+		if keep != nil {
+			if err := keep(ctx); err != nil {
+				return 0, err
+			}
+		}
+		if w.producer, err = w.txn.Init(ctx); err == nil {
+			w.sequences = map[place]int32{}
+			if end, err = w.mark(ctx, key); err == nil {
+				return end, nil
+			}
+			if wire.Fenced(err) {
+				return 0, fmt.Errorf("%w: %w", ErrFenced, err)
+			}
+		}
+		if !wire.Retry(err) || ctx.Err() != nil {
+			return 0, err
+		}
+		if !told && time.Since(begin) > tellAfter {
+			told = true
+			j.log.Warn("a takeover waits for Kafka", zap.String("transactionalID", w.txn.ID()), zap.Error(err))
+		}
+		if !pause.wait(ctx) {
+			return 0, err
+		}
+	}
+}
+
+// mark writes a record outside any transaction: readers pass over it.
+func (w *writer) mark(ctx context.Context, key []byte) (offset int64, err error) {
+	var b record.Builder
+	b.Add(time.Now().UnixMilli(), key, []byte{version})
+	offsets, err := w.produce(ctx, []wire.Batch{{Topic: w.j.o.Topic, Partition: w.partition, Builder: &b}}, false)
+	if err != nil {
+		return 0, err
+	}
+	return offsets[0], nil
+}
+
+var errHint = errors.New("the hint is of no use")
+
+// readFromHint reads from the place where the shard's last checkpoint is said to be. It returns nil unless a complete
+// checkpoint begins exactly there: anything else might be a part of what there is.
+func (j *Journal) readFromHint(ctx context.Context, shard string, partition int32, hint, end int64) (*assembler, error) {
+	if hint <= 0 || hint >= end {
+		return nil, nil
+	}
+	a := newAssembler(shard)
+	first := true
+	err := j.scan(ctx, partition, hint, end, func(e *entry) error {
+		if first {
+			if kind, i, ok := parseKey(e.key, shard); !ok || e.offset != hint || kind != kindChunk || i != 0 {
+				return errHint
+			}
+			first = false
+		}
+		return a.add(e)
+	})
+	if errors.Is(err, errHint) || err == nil && !a.complete() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
