@@ -11,6 +11,8 @@ import (
 func init() {
 	emit.Register("sorted", func() emit.Emitter { return sorted{4} })
 	emit.Register("patient", func() emit.Emitter { return patient{2500} })
+	emit.Register("never", func() emit.Emitter { return patient{1 << 60} })
+	emit.Register("wrong", func() emit.Emitter { return wrong{} })
 }
 
 // sorted is the SortedWindow: of the records that wait those with an even value, sorted by it, in batches.
@@ -47,3 +49,11 @@ func (p patient) Query(w *emit.Waiting) []int {
 }
 
 func (p patient) Ready(w *emit.Waiting, _ []int) bool { return w.Now-w.Since >= p.wait }
+
+// wrong picks what it must not.
+type wrong struct{}
+
+var wrongPick []int
+
+func (wrong) Query(*emit.Waiting) []int       { return wrongPick }
+func (wrong) Ready(*emit.Waiting, []int) bool { return true }

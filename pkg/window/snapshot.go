@@ -93,7 +93,7 @@ func (m *Machine) restore(r *reader) {
 		r.fail()
 	}
 	m.begun = flags&flagBegun != 0
-	m.now, m.last, m.seq = r.varint(), r.varint(), r.varint()
+	m.now, m.last, m.seq = r.time(), r.time(), r.varint()
 	for range r.count() {
 		var x record.Record
 		r.record(&x)
@@ -110,7 +110,7 @@ func (m *Machine) restore(r *reader) {
 
 func (m *Machine) restoreQueue(r *reader) {
 	key := r.text()
-	start, end, due := r.varint(), r.varint(), r.varint()
+	start, end, due := r.time(), r.time(), r.time()
 	if !m.keyed && len(key) > 0 {
 		r.fail()
 	}
@@ -142,7 +142,7 @@ func (m *Machine) restoreRecords(q *queue, r *reader) {
 	var at int64
 	total := 0
 	for range r.count() {
-		at += r.varint()
+		at += r.time()
 		n := r.count()
 		if n == 0 {
 			r.fail()
@@ -212,6 +212,17 @@ func (r *reader) varint() int64 {
 	}
 	r.p = r.p[n:]
 	return v
+}
+
+// time reads a moment. None is so far away that intervals added to it could overflow.
+func (r *reader) time() int64 {
+	const far = 1 << 60
+	t := r.varint()
+	if t < -far || t > far {
+		r.fail()
+		return 0
+	}
+	return t
 }
 
 // count reads a number of things that take at least one byte each.

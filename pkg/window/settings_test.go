@@ -1,0 +1,59 @@
+package window_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/windrow-io/windrow/pkg/window"
+)
+
+func TestValidate(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		s    window.Settings
+		want []string // a part of each error, in order
+	}{
+		{"count", window.Settings{Emitter: "count", Size: 1}, nil},
+		{"count with timeout and key", window.Settings{Emitter: "count", Size: 100, Timeout: time.Millisecond, Key: "@key"}, nil},
+		{"fixed", window.Settings{Emitter: "fixed", Interval: time.Millisecond, EmitEmpty: true, StateMaxBytes: 1}, nil},
+		{"relaxed", window.Settings{Emitter: "relaxed", Interval: time.Hour, Key: "a.b"}, nil},
+		{"registered", window.Settings{Emitter: "sorted", Key: "@key"}, nil},
+
+		{"nothing", window.Settings{}, []string{"EMITTER is missing: set it to one of count, fixed, relaxed, never, patient, sorted, wrong"}},
+		{"unknown", window.Settings{Emitter: "Count"}, []string{"EMITTER=Count is unknown: it must be one of count, fixed, relaxed, never, patient, sorted, wrong;"}},
+		{"count without size", window.Settings{Emitter: "count"}, []string{"WINDOW_SIZE is missing: EMITTER=count needs it, at least 1"}},
+		{"count of less than one", window.Settings{Emitter: "count", Size: -1}, []string{"WINDOW_SIZE=-1: it must be at least 1"}},
+		{"everything at once", window.Settings{Emitter: "count", Interval: time.Second, EmitEmpty: true, Timeout: time.Microsecond, Key: "a..b", StateMaxBytes: -5},
+			[]string{"WINDOW_SIZE is missing", "WINDOW_INTERVAL=1s conflicts with EMITTER=count", "EMIT_EMPTY=true conflicts with EMITTER=count", "WINDOW_TIMEOUT=1µs: it must be at least 1ms", "WINDOW_KEY=a..b: ", "STATE_MAX_BYTES=-5: it must be at least 0"}},
+		{"fixed without interval", window.Settings{Emitter: "fixed", Size: 3}, []string{"WINDOW_INTERVAL is missing: EMITTER=fixed needs it, at least 1ms", "WINDOW_SIZE=3 conflicts with EMITTER=fixed"}},
+		{"relaxed with a timeout", window.Settings{Emitter: "relaxed", Interval: time.Second, Timeout: time.Second}, []string{"WINDOW_TIMEOUT=1s conflicts with EMITTER=relaxed"}},
+		{"too short", window.Settings{Emitter: "fixed", Interval: 999 * time.Microsecond}, []string{"WINDOW_INTERVAL=999µs: it must be at least 1ms"}},
+		{"negative", window.Settings{Emitter: "fixed", Interval: -time.Second}, []string{"WINDOW_INTERVAL=-1s: it must be at least 1ms"}},
+		{"parts of a millisecond", window.Settings{Emitter: "relaxed", Interval: 1500 * time.Microsecond}, []string{"WINDOW_INTERVAL=1.5ms: it must be whole milliseconds"}},
+		{"empties of keys", window.Settings{Emitter: "fixed", Interval: time.Second, Key: "@key", EmitEmpty: true}, []string{"EMIT_EMPTY=true conflicts with WINDOW_KEY=@key"}},
+		{"a user's emitter has no use for them", window.Settings{Emitter: "sorted", Size: 1, Interval: 2, Timeout: 3, EmitEmpty: true},
+			[]string{"WINDOW_SIZE=1 conflicts with EMITTER=sorted", "WINDOW_INTERVAL=2ns conflicts", "WINDOW_TIMEOUT=3ns conflicts", "EMIT_EMPTY=true conflicts"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			errs := c.s.Validate()
+			if len(errs) != len(c.want) {
+				t.Fatalf("%d errors, want %d: %v", len(errs), len(c.want), errs)
+			}
+			for i, err := range errs {
+				if !strings.Contains(err.Error(), c.want[i]) {
+					t.Errorf("error %d is %q, want %q in it", i, err, c.want[i])
+				}
+			}
+			_, err := window.New(c.s, "t/0")
+			if (err != nil) != (len(c.want) > 0) {
+				t.Errorf("New: %v", err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("New: %q lacks %q", err, want)
+				}
+			}
+		})
+	}
+}
