@@ -1,0 +1,49 @@
+# Windrow's chores. `make` alone lists them.
+# On a machine with Go alone, `make test` installs what the tests need (on Debian, as root) and runs everything.
+
+SHELL         := /bin/bash
+.DEFAULT_GOAL := help
+
+GO            ?= go
+# Versions of the tools and servers that the tests use.
+STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+KAFKA_VERSION ?= 4.3.1
+export KAFKA_VERSION
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## install what is missing for the tests: redis-server, a JDK, Maven, Kafka's jars
+	@scripts/setup.sh $(KAFKA_VERSION)
+
+.PHONY: build
+build: ## build the programs into bin/
+	$(GO) build -o bin/ ./cmd/...
+
+.PHONY: test
+test: setup ## everything: format, vet, staticcheck, unit tests with the race detector, end-to-end tests on real servers
+	@STATICCHECK=$(STATICCHECK) scripts/test.sh
+
+.PHONY: test-short
+test-short: ## quick tests alone: no servers, no race detector
+	$(GO) vet ./...
+	$(GO) test -short ./...
+
+.PHONY: lint
+lint: ## format, vet and staticcheck
+	@STATICCHECK=$(STATICCHECK) scripts/test.sh lint
+
+.PHONY: bench
+bench: setup ## compare speed and memory with a bare loop over the same Kafka: 2,000,000 records
+	$(GO) -C e2e run ./cmd/bench
+
+.PHONY: demo
+demo: ## watch windows come, without any server: everything in one process
+	$(GO) run ./cmd/windrow demo
+
+.PHONY: clean
+clean: ## remove what building and testing left here
+	rm -rf bin build
+	$(GO) clean -testcache

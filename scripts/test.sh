@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Runs all checks, one after the other, also after one has failed, and ends with a summary.
+# usage: test.sh        everything (wants what setup.sh installs)
+#        test.sh lint   format, vet and staticcheck alone
+set -uo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+mkdir -p build
+rm -f build/*.count
+
+names=() results=() failed=0
+step() { # step NAME COMMAND…
+  local name=$1 begin=$SECONDS result=ok
+  shift
+  echo "== $name"
+  "$@" || { result=FAILED; failed=1; }
+  names+=("$name")
+  results+=("$result, $((SECONDS - begin)) s")
+}
+
+formatted() { # no Go file is left unformatted
+  local files
+  files=$(git ls-files --cached --others --exclude-standard -- '*.go' | xargs -r -d '\n' ls 2>/dev/null | xargs -r -d '\n' gofmt -l)
+  [ -z "$files" ] || { echo "not gofmt-clean:"; echo "$files"; return 1; }
+}
+
+# Test results go through testreport: progress, the output of what failed, and counts that are added up below.
+tests() { # tests MODULE LOG GO-TEST-ARGUMENTS…
+  go -C "$1" test -json "${@:3}" ./... | "$root/build/testreport" "$root/build/$2"
+}
+
+step "format" formatted
+step "vet" go vet ./...
+step "vet e2e" go -C e2e vet ./...
+step "staticcheck" go run "$STATICCHECK" ./...
+step "staticcheck e2e" go -C e2e run "$STATICCHECK" ./...
+if [ "${1:-}" != lint ]; then
+  step "build the test report" go -C e2e build -o "$root/build/testreport" ./cmd/testreport
+  step "unit tests, with the race detector" tests . unit.count -race -timeout 20m
+  # The programs under test are processes of their own; what is raced here is the tests alone, so without the detector.
+  step "end-to-end tests, Kafka ${KAFKA_VERSION:-default}" tests e2e e2e.count -timeout 45m
+fi
+
+echo "== summary"
+for i in "${!names[@]}"; do printf '%-45s %s\n' "${names[$i]}" "${results[$i]}"; done
+[ "${1:-}" = lint ] || awk '{p += $1; f += $2} END {printf "%d passed, %d failed\n", p, f}' build/*.count
+exit $failed
