@@ -73,14 +73,14 @@ func (a *arena) swap() {
 	a.held, a.live = 0, 0
 }
 
-// release takes the chunks from before swap back, as many as will be needed by the next swap.
+// release takes the chunks from before swap back: about as many will be needed until the next one.
 func (a *arena) release() {
 	for _, c := range a.old {
 		a.spare = append(a.spare, c[:0])
 	}
-	clear(a.old)
-	if room := 2*len(a.chunks) + 2; len(a.spare) > room {
+	if room := len(a.old) + 2; len(a.spare) > room {
 		clear(a.spare[room:])
 		a.spare = a.spare[:room]
 	}
+	clear(a.old)
 }

@@ -14,8 +14,8 @@ const (
 	// once, so that what a Step gives stays small.
 	maxEmpty = 1024
 	// Queues are used again; these bound the memory that spare ones hold.
-	maxSpare        = 1024 // queues
-	maxSpareRecords = 4096 // room for records in one of them
+	maxSpare        = 1024     // queues
+	maxSpareRecords = 64 << 10 // room for records in all of them
 )
 
 // Machine is the state of one shard. It is not safe for concurrent use.
@@ -52,6 +52,7 @@ type Machine struct {
 	current *queue   // without key: the queue that the last record went to
 	touched []*queue // those that got records; nil where the queue is no more
 	spare   []*queue // to be used again
+	room    int      // for records, in spare
 	// Memory used again and again.
 	window Window
 	name   []byte

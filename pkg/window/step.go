@@ -115,6 +115,7 @@ func (m *Machine) add(name string, prefix int) *queue {
 		q = m.spare[n-1]
 		m.spare[n-1] = nil
 		m.spare = m.spare[:n-1]
+		m.room -= cap(q.Records)
 	} else {
 		q = &queue{}
 	}
@@ -171,7 +172,8 @@ func (m *Machine) end(q *queue) {
 	if m.current == q {
 		m.current = nil
 	}
-	if len(m.spare) < maxSpare && cap(q.Records) <= maxSpareRecords {
+	if len(m.spare) < maxSpare && m.room+cap(q.Records) <= maxSpareRecords {
+		m.room += cap(q.Records)
 		*q = queue{Queue: emit.Queue{Records: q.Records}, turns: q.turns}
 		m.spare = append(m.spare, q)
 	}
