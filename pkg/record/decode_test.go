@@ -31,10 +31,10 @@ func TestDecodeGivesWhatWasBuilt(t *testing.T) {
 		random := rand.New(rand.NewPCG(3, 4))
 		var b Builder
 		var want []Record
-		for i := range 500 {
+		for i := range 200 {
 			r := someRecords()[random.IntN(len(someRecords()))]
 			if i%3 == 0 {
-				r.Value = make([]byte, random.IntN(20000))
+				r.Value = make([]byte, random.IntN(9000))
 				for j := range r.Value {
 					r.Value[j] = byte(random.Uint32()) // does not compress
 				}
@@ -55,12 +55,12 @@ func TestDecodeGivesWhatWasBuilt(t *testing.T) {
 		binary.BigEndian.PutUint64(p, 1000)
 		v := parse(t, p)
 		var d Decoder
-		for _, from := range []int64{0, 1000, 1001, 1250, 1499, 1500, 1 << 62} {
+		for _, from := range []int64{0, 1000, 1001, 1100, 1199, 1200, 1 << 62} {
 			got, err := decode(&d, &v, from)
 			if err != nil {
 				t.Fatal(err)
 			}
-			rest := want[min(max(from-1000, 0), 500):]
+			rest := want[min(max(from-1000, 0), 200):]
 			if len(got) != len(rest) {
 				t.Fatalf("from %d: %d records, want %d", from, len(got), len(rest))
 			}
@@ -130,7 +130,9 @@ func TestDecodeCorrupt(t *testing.T) {
 		return append(appendVarint(nil, int64(len(record))), record...)
 	}
 	v := func(n int64) []byte { return appendVarint(nil, n) }
-	fine := func(delta int64) []byte { return body([]byte{0}, v(0), v(delta), v(1), []byte("k"), v(1), []byte("v"), v(0)) }
+	fine := func(delta int64) []byte {
+		return body([]byte{0}, v(0), v(delta), v(1), []byte("k"), v(1), []byte("v"), v(0))
+	}
 	const huge = 1<<62 + 1
 	for name, bad := range map[string][]byte{
 		"nothing":                     {},
@@ -221,7 +223,7 @@ func TestRecordsStayUntilReset(t *testing.T) {
 			d.Reset()
 			var got []Record
 			var want []string
-			for i := range 40 {
+			for i := range 25 {
 				var b Builder
 				for j := range 1 + i*i {
 					value := fmt.Sprintf(`{"round":%d,"batch":%d,"record":%d}`, round, i, j)
@@ -260,22 +262,26 @@ func TestDecodeDoesNotCopy(t *testing.T) {
 	}
 }
 
+// TestDecodeAllocatesNothing allows for the few allocations that the libraries' own pools make, at random under the race
+// detector, but for none per record.
 func TestDecodeAllocatesNothing(t *testing.T) {
 	eachCodec(t, func(t *testing.T, c Codec) {
-		v := sensorBatch(t, c, 2000)
+		const records, batches, runs = 1000, 3, 5
+		v := sensorBatch(t, c, records)
 		var d Decoder
 		n := 0
-		if got := testing.AllocsPerRun(20, func() {
+		got := testing.AllocsPerRun(runs, func() {
 			d.Reset()
-			for range 3 {
+			for range batches {
 				if err := d.Decode(&v, &Record{Topic: "t"}, 0, func(*Record) { n++ }); err != nil {
 					t.Fatal(err)
 				}
 			}
-		}); got != 0 {
-			t.Errorf("%v allocations for three batches of 2,000 records", got)
+		})
+		if got > records*batches/100 || got > 0 && c == None {
+			t.Errorf("%v allocations for %d batches of %d records", got, batches, records)
 		}
-		if n != 21*3*2000 {
+		if n != (runs+1)*batches*records {
 			t.Fatalf("%d records", n)
 		}
 	})

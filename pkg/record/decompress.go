@@ -13,8 +13,8 @@ import (
 
 var errCut = errors.New("compressed data is cut short")
 
-func errTooLarge(limit int) error {
-	return fmt.Errorf("decompresses to more than %d bytes", limit)
+func errLimit(limit int) error {
+	return fmt.Errorf("does not decompress to %d bytes or less", limit)
 }
 
 // decompressor holds what decompressing reuses from batch to batch: the memory it decompresses to, and gzip's state.
@@ -66,7 +66,7 @@ func (d *decompressor) gunzip(p []byte, limit int) ([]byte, error) {
 		out = out[:len(out)+n]
 		switch {
 		case len(out) > limit:
-			return nil, errTooLarge(limit)
+			return nil, errLimit(limit)
 		case err == io.EOF:
 			return out, nil
 		case err != nil:
@@ -111,7 +111,7 @@ func (d *decompressor) snappyBlock(out, block []byte, limit int) ([]byte, error)
 		return nil, err
 	}
 	if n > limit-len(out) {
-		return nil, errTooLarge(limit)
+		return nil, errLimit(limit)
 	}
 	// Three bytes give 64 at best: a block that claims more than it can give must not get the memory for it.
 	if n > 22*len(block) {

@@ -61,7 +61,7 @@ func (d *decompressor) unlz4(p []byte, limit int) ([]byte, error) {
 		}
 		if head&lz4Stored != 0 {
 			if n > limit-len(out) {
-				return nil, errTooLarge(limit)
+				return nil, errLimit(limit)
 			}
 			out = append(d.arena.grow(out, n), block...)
 			continue
@@ -91,7 +91,7 @@ func (d *decompressor) lz4Block(out, block []byte, most, limit int, linked bool)
 		case room == most:
 			return nil, err
 		case room == limit-len(out):
-			return nil, errTooLarge(limit)
+			return nil, errLimit(limit)
 		}
 	}
 }

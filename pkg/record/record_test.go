@@ -9,7 +9,7 @@ import (
 
 // someRecords have each field present, empty and absent.
 func someRecords() []Record {
-	long := bytes.Repeat([]byte("0123456789"), 3000)
+	long := bytes.Repeat([]byte("0123456789"), 900)
 	rs := []Record{
 		{},
 		{Topic: "events", Partition: 3, Offset: 1 << 40, Timestamp: 1700000000000, Received: 1700000000001, Key: []byte("k"), Value: []byte("v")},

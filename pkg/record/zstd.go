@@ -45,10 +45,10 @@ func (d *decompressor) zstdFrame(decoder *zstd.Decoder, out, frame []byte, most,
 		switch {
 		case err == nil:
 			return out[:len(out)+len(got)], nil
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded) || room == most:
-			return nil, err
+		case room == most, room-len(got) >= zstdBlock && !errors.Is(err, zstd.ErrDecoderSizeExceeded):
+			return nil, err // not for want of room: the next block had enough
 		case room == limit-len(out):
-			return nil, errTooLarge(limit)
+			return nil, errLimit(limit)
 		}
 	}
 	return out, nil
