@@ -267,15 +267,16 @@ func TestErrors(t *testing.T) {
 		code *kerr.Error
 		want error
 	}{
-		"add refused as old":     {kmsg.AddPartitionsToTxn, kerr.InvalidProducerEpoch, ErrFenced},
-		"add, unknown producer":  {kmsg.AddPartitionsToTxn, kerr.InvalidProducerIDMapping, ErrFenced},
-		"produce refused as old": {kmsg.Produce, kerr.InvalidProducerEpoch, ErrFenced},
-		"produce too large":      {kmsg.Produce, kerr.MessageTooLarge, ErrTooLarge},
-		"produce, wrong clock":   {kmsg.Produce, kerr.InvalidTimestamp, ErrClock},
-		"leader moved":           {kmsg.Produce, kerr.NotLeaderForPartition, kafka.NotLeaderForPartition},
-		"end refused as old":     {kmsg.EndTxn, kerr.ProducerFenced, ErrFenced},
-		"end, coordinator moved": {kmsg.EndTxn, kerr.NotCoordinator, ErrUnknown},
-		"end timed out":          {kmsg.EndTxn, kerr.RequestTimedOut, ErrUnknown},
+		"add refused as old":        {kmsg.AddPartitionsToTxn, kerr.InvalidProducerEpoch, ErrFenced},
+		"add, unknown producer":     {kmsg.AddPartitionsToTxn, kerr.InvalidProducerIDMapping, ErrFenced},
+		"produce refused as old":    {kmsg.Produce, kerr.InvalidProducerEpoch, ErrFenced},
+		"produce, ended by another": {kmsg.Produce, kerr.InvalidTxnState, ErrFenced},
+		"produce too large":         {kmsg.Produce, kerr.MessageTooLarge, ErrTooLarge},
+		"produce, wrong clock":      {kmsg.Produce, kerr.InvalidTimestamp, ErrClock},
+		"leader moved":              {kmsg.Produce, kerr.NotLeaderForPartition, kafka.NotLeaderForPartition},
+		"end refused as old":        {kmsg.EndTxn, kerr.ProducerFenced, ErrFenced},
+		"end, coordinator moved":    {kmsg.EndTxn, kerr.NotCoordinator, ErrUnknown},
+		"end timed out":             {kmsg.EndTxn, kerr.RequestTimedOut, ErrUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()

@@ -71,8 +71,8 @@ func (j *Journal) fence(ctx context.Context, w *writer, key []byte, keep func(co
 			if end, err = w.mark(ctx, key); err == nil {
 				return end, nil
 			}
-			if wire.Fenced(err) {
-				return 0, fmt.Errorf("%w: %w", ErrFenced, err)
+			if err = refusal(err); errors.Is(err, ErrFenced) {
+				return 0, err
 			}
 		}
 		if !wire.Retry(err) || ctx.Err() != nil {

@@ -216,7 +216,8 @@ func following(sequence int32, n int) int32 {
 // refusal gives a broker's refusal the package's name for it.
 func refusal(err error) error {
 	switch {
-	case wire.Fenced(err):
+	// 48: of the transaction that this epoch opened nothing is left, since a newer one has ended it.
+	case wire.Fenced(err), errors.Is(err, kafka.InvalidTransactionState):
 		return fmt.Errorf("%w: %w", ErrFenced, err)
 	case errors.Is(err, kafka.MessageSizeTooLarge), errors.Is(err, kafka.RecordListTooLarge):
 		return fmt.Errorf("%w: %w: raise the topic's max.message.bytes", ErrTooLarge, err)
