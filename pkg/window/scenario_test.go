@@ -1,6 +1,7 @@
 package window_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/windrow-io/windrow/pkg/field"
 	"github.com/windrow-io/windrow/pkg/record"
 	"github.com/windrow-io/windrow/pkg/window"
 )
@@ -185,7 +187,14 @@ func (o *tape) Window(w *window.Window) {
 }
 
 func (o *tape) Reject(r *record.Record, reason error) {
-	o.short = append(o.short, fmt.Sprintf("reject %s@%d: %v", r.Topic, r.Offset, reason))
+	word := reason.Error()
+	switch {
+	case errors.Is(reason, field.ErrMissing):
+		word = "no key"
+	case errors.Is(reason, field.ErrNotJSON):
+		word = "not JSON"
+	}
+	o.short = append(o.short, fmt.Sprintf("reject %s@%d: %s", r.Topic, r.Offset, word))
 	o.full = append(o.full, string(r.AppendBinary(fmt.Appendf(nil, "reject %v ", reason))))
 }
 

@@ -1,0 +1,166 @@
+package window
+
+import (
+	"fmt"
+
+	"github.com/windrow-io/windrow/pkg/emit"
+	"github.com/windrow-io/windrow/pkg/record"
+)
+
+// ask lets the strategy cut windows from q until it has no more.
+func (m *Machine) ask(q *queue) {
+	for {
+		c := m.strategy.Ask(&q.Queue, m.at)
+		switch {
+		case c.Reason == "":
+			m.due.update(q)
+			return
+		case c.Picked == nil:
+			m.emitAll(q, c.Reason)
+			return
+		}
+		m.emitPicked(q, c.Picked, c.Reason)
+		if len(q.Records) == 0 {
+			return
+		}
+	}
+}
+
+// relieve emits the oldest windows early until the state is within its bound.
+func (m *Machine) relieve() {
+	for q := m.waiting.first; q != nil && m.bytes > m.limit; {
+		next := q.next
+		if len(q.Records) > 0 {
+			m.emitAll(q, emit.Limit)
+		}
+		q = next
+	}
+}
+
+// emitAll emits all that waits in q.
+func (m *Machine) emitAll(q *queue, reason emit.Reason) {
+	m.emit(q, q.Records, reason)
+	m.records -= q.kept
+	m.bytes -= q.bytes
+	m.arena.drop(q.live)
+	clear(q.Records)
+	q.Records, q.turns = q.Records[:0], q.turns[:0]
+	q.dated, q.kept, q.bytes, q.live = 0, 0, 0, 0
+	if reason == emit.Interval {
+		m.last = max(m.last, q.End)
+	}
+	if reason == emit.Limit && m.s.EmitEmpty {
+		return // it stays until its interval is over, which is then not an empty one
+	}
+	m.end(q)
+}
+
+// emitPicked emits some of what waits in q; the others stay.
+func (m *Machine) emitPicked(q *queue, picked []int, reason emit.Reason) {
+	n := len(q.Records)
+	if cap(m.marks) < n {
+		m.marks = make([]bool, 2*n)
+	}
+	marks := m.marks[:n]
+	clear(marks)
+	m.picked = m.picked[:0]
+	for _, i := range picked {
+		if i < 0 || i >= n || marks[i] {
+			panic(fmt.Sprintf("emitter %s: Query picked record %d of %d, or picked it twice: %v", m.s.Emitter, i, n, picked))
+		}
+		marks[i] = true
+		m.picked = append(m.picked, q.Records[i])
+	}
+	m.emit(q, m.picked, reason)
+	clear(m.picked)
+	m.leave(q, marks)
+	if len(q.Records) == 0 {
+		m.end(q)
+	}
+}
+
+// leave takes the marked records out of q.
+func (m *Machine) leave(q *queue, marks []bool) {
+	q.date(m.at)
+	left, kept, i := 0, q.kept, 0
+	turns := q.turns[:0]
+	for _, t := range q.turns {
+		stay := turn{at: t.at}
+		for range t.n {
+			r := &q.Records[i]
+			if marks[i] {
+				cost := cost(r)
+				q.bytes -= cost
+				m.bytes -= cost
+				if i < kept {
+					m.arena.drop(q.unkeep(r.Size()))
+					m.records--
+				}
+			} else {
+				if left < i {
+					q.Records[left] = *r
+				}
+				left++
+				stay.n++
+			}
+			i++
+		}
+		if stay.n > 0 {
+			turns = append(turns, stay)
+		}
+	}
+	clear(q.Records[left:])
+	q.Records, q.turns, q.dated = q.Records[:left], turns, left
+	if left > 0 {
+		q.Since = turns[0].at
+	}
+}
+
+// emitEmpty emits the windows without records up to the moment until; false: there are more than one Step may give.
+func (m *Machine) emitEmpty(until int64) bool {
+	for {
+		start, end, ok := m.strategy.Empty(m.last, until)
+		if !ok {
+			return true
+		}
+		if m.empties == 0 {
+			return false
+		}
+		m.empties--
+		m.hand(nil, emit.Interval, start, end)
+		m.last = end
+	}
+}
+
+// emit hands over a window of these records of q.
+func (m *Machine) emit(q *queue, records []record.Record, reason emit.Reason) {
+	start, end := q.Start, q.End
+	if end == 0 && start == 0 {
+		start, end = span(records)
+	}
+	if m.keyed {
+		m.key = append(m.key[:0], q.key...)
+	}
+	m.hand(records, reason, start, end)
+}
+
+func (m *Machine) hand(records []record.Record, reason emit.Reason, start, end int64) {
+	w := &m.window
+	w.Key, w.Reason, w.Seq = m.key, reason, m.seq
+	w.Start, w.End = start, end
+	w.Records, w.Result = records, nil
+	m.seq++
+	m.calls++
+	m.out.Window(w)
+	w.Records, w.Result = nil, nil
+}
+
+// span is the least and the greatest timestamp of records.
+func span(records []record.Record) (least, greatest int64) {
+	least, greatest = records[0].Timestamp, records[0].Timestamp
+	for i := range records {
+		t := records[i].Timestamp
+		least, greatest = min(least, t), max(greatest, t)
+	}
+	return least, greatest
+}
