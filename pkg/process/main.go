@@ -1,0 +1,101 @@
+package process
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/windrow-io/windrow/internal/config"
+	"github.com/windrow-io/windrow/internal/program"
+	"github.com/windrow-io/windrow/internal/wire"
+	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/emit"
+	"github.com/windrow-io/windrow/pkg/journal"
+	"github.com/windrow-io/windrow/pkg/sink"
+	"github.com/windrow-io/windrow/pkg/sink/kafka"
+	"github.com/windrow-io/windrow/pkg/sink/mongo"
+	"github.com/windrow-io/windrow/pkg/sink/stdout"
+)
+
+// Option adds something of the user's own to a worker.
+type Option func(*additions)
+
+type additions struct{ handler Handler }
+
+// WithHandler has every window processed by h before it is written.
+func WithHandler(h Handler) Option { return func(a *additions) { a.handler = h } }
+
+// WithEmitter makes an emitter known as EMITTER=name. See emit.Register.
+func WithEmitter(name string, make func() emit.Emitter) Option {
+	return func(*additions) { emit.Register(name, make) }
+}
+
+// Main is a whole worker program, configured by the environment like process itself, with the user's own emitters and
+// handler. It does not return: it ends the process with 0 after SIGTERM or SIGINT, 2 if the configuration is wrong.
+func Main(options ...Option) {
+	var a additions
+	for _, o := range options {
+		o(&a)
+	}
+	os.Exit(program.Run(config.ProgramProcess, os.Args[1:], os.Stderr, func(hard, work context.Context, e program.Env) error {
+		return RunProgram(hard, work, e, a.handler)
+	}))
+}
+
+// RunProgram builds a worker from a program's configuration and runs it. For Windrow's own programs; users call Main.
+func RunProgram(hard, work context.Context, e program.Env, h Handler) error {
+	c := e.Config
+	b, err := buffer.Open(c.Buffer(e.Logger))
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	in, err := c.Kafka()
+	if err != nil {
+		return err
+	}
+	out, err := c.OutputKafka()
+	if err != nil {
+		return err
+	}
+	source, output := wire.New(in), wire.New(out)
+	defer source.Close()
+	defer output.Close()
+	s, err := newSink(c, output, e)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(hard), 5*time.Second)
+		defer cancel()
+		s.Close(ctx)
+	}()
+	beat := e.Heartbeats.Start("worker", time.Minute)
+	defer beat.Stop()
+	w, err := New(Options{
+		Buffer: b, Source: source, Output: output, Sink: s, Settings: c.Window(),
+		Journal: journal.Options{
+			Topic: c.JournalTopic, Stream: c.Stream, Pipeline: c.Pipeline,
+			AtLeastOnce: c.Delivery == "at-least-once", Logger: e.Logger,
+		},
+		Handler: h, HandlerAttempts: c.HandlerAttempts, HandlerConcurrency: c.HandlerConcurrency,
+		Name: c.Worker, LeaseTTL: c.LeaseTTL, Conditions: e.Conditions, Alive: beat.Beat, Logger: e.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	return w.Run(hard, work.Done())
+}
+
+func newSink(c *config.Config, output *wire.Cluster, e program.Env) (sink.Sink, error) {
+	form := sink.Output(c.Output)
+	switch c.Sink {
+	case "kafka":
+		return kafka.New(output, kafka.Options{Topic: c.OutputTopic, DeadTopic: c.DeadLetter.Name, Output: form, Logger: e.Logger}), nil
+	case "mongo":
+		return mongo.New(mongo.Options{URL: string(c.MongoURL), Database: c.MongoDatabase, Collection: c.MongoCollection,
+			DeadCollection: c.DeadLetter.Name, Output: form, Logger: e.Logger})
+	default:
+		return stdout.New(os.Stdout, form), nil
+	}
+}

@@ -1,0 +1,42 @@
+package process
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+var (
+	records         = promauto.NewCounter(opts("records_total", "Records given to the emitter."))
+	windows         = promauto.NewCounterVec(opts("windows_total", "Windows emitted, by the reason they closed."), []string{"reason"})
+	rejects         = promauto.NewCounterVec(opts("rejects_total", "Records that could not be processed and went to the dead letters, by reason."), []string{"reason"})
+	refilledRecords = promauto.NewCounter(opts("refilled_records_total", "Source offsets read from the source because the buffer lacked them."))
+	rescans         = promauto.NewCounter(opts("rescans_total", "Times a lane was read again from its start because something was missed."))
+	lostRecords     = promauto.NewCounterVec(opts("lost_records_total", "Source offsets that neither the buffer nor the source has any more: data loss."), []string{"lane"})
+	takeovers       = promauto.NewCounter(opts("shard_takeovers_total", "Shards taken over."))
+	ownerErrors     = promauto.NewCounterVec(opts("shard_errors_total", "Times the work on a shard ended with an error and was taken up again, by kind."), []string{"kind"})
+	handlerErrors   = promauto.NewCounter(opts("handler_errors_total", "Calls of the handler that failed."))
+	deliveryErrors  = promauto.NewCounter(opts("delivery_errors_total", "Failed attempts to write to a sink outside the transaction."))
+
+	shardsHeld     = promauto.NewGauge(gauge("shards", "Shards this worker works on."))
+	handlerWaiting = promauto.NewGauge(gauge("handler_waiting", "Windows waiting for a call of the handler."))
+	stateBytes     = promauto.NewGaugeVec(gauge("state_bytes", "Memory of the records that wait for a window."), []string{"shard"})
+	stateRecords   = promauto.NewGaugeVec(gauge("state_records", "Records that wait for a window."), []string{"shard"})
+	stateKeys      = promauto.NewGaugeVec(gauge("state_keys", "Keys that hold state."), []string{"shard"})
+	lag            = promauto.NewGaugeVec(gauge("lag_records", "Source offsets between what is processed and the source's high watermark, as ingest last saw it."), []string{"shard"})
+	uncommitted    = promauto.NewGaugeVec(gauge("uncommitted_bytes", "Output gathered for the next transactions."), []string{"shard"})
+
+	handlerSeconds    = promauto.NewHistogram(seconds("handler_seconds", "Duration of calls of the handler."))
+	checkpointSeconds = promauto.NewHistogram(seconds("checkpoint_seconds", "Duration of checkpoints."))
+	takeoverSeconds   = promauto.NewHistogram(seconds("takeover_seconds", "Duration of takeovers: from the lease to the first read."))
+)
+
+func opts(name, help string) prometheus.CounterOpts {
+	return prometheus.CounterOpts{Namespace: "windrow", Subsystem: "process", Name: name, Help: help}
+}
+
+func gauge(name, help string) prometheus.GaugeOpts { return prometheus.GaugeOpts(opts(name, help)) }
+
+func seconds(name, help string) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{Namespace: "windrow", Subsystem: "process", Name: name, Help: help,
+		Buckets: prometheus.ExponentialBuckets(.0005, 2, 16)}
+}

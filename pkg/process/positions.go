@@ -1,0 +1,231 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"go.uber.org/zap"
+
+	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/journal"
+	"github.com/windrow-io/windrow/pkg/source"
+)
+
+const (
+	// publishEvery is how often positions are published again and shown as the group's offsets in Kafka.
+	publishEvery = 5 * time.Second
+	// publishAlive is how long a pipeline that publishes nothing more still counts as running: the lanes are kept for it.
+	publishAlive = time.Minute
+)
+
+// positions publishes how far the worker's shards have been checkpointed: in Redis, so that lanes are trimmed, and as the
+// offsets of the pipeline's Kafka group, so that ordinary tools show its lag. Both are hints; what counts is the journal.
+type positions struct {
+	w     *Worker
+	mu    sync.Mutex
+	marks map[string][]buffer.Mark // of committed checkpoints, per shard
+
+	startMu sync.Mutex
+	start   *journal.Start
+
+	warned bool
+}
+
+// publish tells of a checkpoint that is confirmed. Failing does no harm: it is done again.
+func (w *Worker) publish(ctx context.Context, shard string, marks []buffer.Mark) {
+	w.positions.mu.Lock()
+	w.positions.marks[shard] = marks
+	w.positions.mu.Unlock()
+	if err := w.positions.put(ctx, shard, marks); err != nil && ctx.Err() == nil {
+		w.log.Warn("could not publish the position and trim the buffer; doing it later", zap.String("shard", shard), zap.Error(err))
+	}
+}
+
+func (p *positions) put(ctx context.Context, shard string, marks []buffer.Mark) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var required []string
+	if shard == buffer.Direct {
+		var err error
+		if required, err = p.journaled(ctx); err != nil {
+			return err
+		}
+	}
+	return p.w.o.Buffer.Publish(ctx, p.w.o.Settings.Pipeline, shard, marks, publishAlive, required)
+}
+
+func (p *positions) forget(shard string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.marks, shard)
+}
+
+func (p *positions) all() map[string][]buffer.Mark {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := make(map[string][]buffer.Mark, len(p.marks))
+	for shard, marks := range p.marks {
+		c[shard] = slices.Clone(marks)
+	}
+	return c
+}
+
+func (p *positions) run(ctx context.Context) {
+	tick := time.NewTicker(publishEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		marks := p.all()
+		for shard, ms := range marks {
+			if err := p.put(ctx, shard, ms); err != nil && ctx.Err() == nil {
+				p.w.log.Warn("could not publish the position", zap.String("shard", shard), zap.Error(err))
+			}
+		}
+		if err := p.commit(ctx, marks); err != nil && ctx.Err() == nil && !p.warned {
+			p.warned = true
+			p.w.log.Warn("could not show the pipeline's lag in Kafka; processing does not depend on it",
+				zap.String("group", p.w.o.Settings.Pipeline), zap.Error(err))
+		}
+	}
+}
+
+// commit shows the positions as the committed offsets of the group named like the pipeline. If that is the group of
+// ingest, ingest does it: nobody else can commit for a group that has members.
+func (p *positions) commit(ctx context.Context, marks map[string][]buffer.Mark) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	settings, ok, err := p.w.o.Buffer.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if ok && settings.Group == p.w.o.Settings.Pipeline || settings.Shards > 0 {
+		return nil
+	}
+	topics := map[string][]kafka.OffsetCommit{}
+	for _, ms := range marks {
+		for _, m := range ms {
+			if m.Lane == buffer.DirectLane {
+				continue
+			}
+			l, err := source.ParseLane(m.Lane)
+			if err != nil {
+				return err
+			}
+			topics[l.Topic] = append(topics[l.Topic], kafka.OffsetCommit{Partition: int(l.Partition), Offset: m.Position})
+		}
+	}
+	if len(topics) == 0 {
+		return nil
+	}
+	r, err := p.w.o.Source.Client().OffsetCommit(ctx, &kafka.OffsetCommitRequest{
+		GroupID: p.w.o.Settings.Pipeline, GenerationID: -1, Topics: topics,
+	})
+	if err != nil {
+		return err
+	}
+	for _, ps := range r.Topics {
+		for _, x := range ps {
+			err = errors.Join(err, x.Error)
+		}
+	}
+	return err
+}
+
+// journaled returns the pipelines of the stream that have a journal: their records in the direct lane, which has no
+// source to be read again from, must be kept even if they don't run.
+func (p *positions) journaled(ctx context.Context) (pipelines []string, err error) {
+	topics, err := p.w.o.Output.Topics(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the journals: %w", err)
+	}
+	prefix, suffix := "windrow."+p.w.o.Settings.Stream+".", ".journal"
+	for _, t := range topics {
+		if rest, ok := strings.CutPrefix(t.Name, prefix); ok {
+			if name, ok := strings.CutSuffix(rest, suffix); ok {
+				pipelines = append(pipelines, name)
+			}
+		}
+	}
+	return pipelines, nil
+}
+
+// startOf returns where the pipeline starts in a lane: as it was fixed when the pipeline first ran; lanes that came up
+// later from their first record.
+func (w *Worker) startOf(ctx context.Context, lane string) (int64, error) {
+	p := w.positions
+	p.startMu.Lock()
+	defer p.startMu.Unlock()
+	if p.start == nil {
+		s, err := w.journal.Start(ctx, w.proposeStart)
+		if err != nil {
+			return 0, fmt.Errorf("read how the pipeline began: %w", err)
+		}
+		p.start = &s
+	}
+	return p.start.Offsets[lane], nil
+}
+
+// proposeStart resolves KAFKA_START for all partitions of the stream's topics at this moment.
+func (w *Worker) proposeStart(ctx context.Context) (journal.Start, error) {
+	settings, _, err := w.o.Buffer.Settings(ctx)
+	if err != nil {
+		return journal.Start{}, err
+	}
+	start, err := source.ParseStart(settings.Start)
+	if err != nil {
+		return journal.Start{}, fmt.Errorf("the stream's KAFKA_START: %w", err)
+	}
+	shards, err := w.o.Buffer.Shards(ctx)
+	if err != nil {
+		return journal.Start{}, err
+	}
+	names := map[string]bool{}
+	for _, lanes := range shards {
+		for _, lane := range lanes {
+			if lane == buffer.DirectLane {
+				continue
+			}
+			l, err := source.ParseLane(lane)
+			if err != nil {
+				return journal.Start{}, err
+			}
+			names[l.Topic] = true
+		}
+	}
+	s := journal.Start{Created: time.Now().UnixMilli(), Offsets: map[string]int64{}}
+	if len(names) == 0 {
+		return s, nil
+	}
+	topics, err := w.o.Source.Topics(ctx, slices.Sorted(maps.Keys(names))...)
+	if err != nil {
+		return s, err
+	}
+	for _, t := range topics {
+		if t.Err != nil {
+			return s, fmt.Errorf("topic %s: %w", t.Name, t.Err)
+		}
+		var partitions []int32
+		for _, p := range t.Partitions {
+			partitions = append(partitions, p.ID)
+		}
+		at, err := start.Offsets(ctx, w.o.Source, t.Name, partitions, false)
+		if err != nil {
+			return s, fmt.Errorf("where to start in topic %s (KAFKA_START=%s): %w", t.Name, start, err)
+		}
+		for p, offset := range at {
+			s.Offsets[source.Lane{TopicPartition: source.TopicPartition{Topic: t.Name, Partition: p}}.String()] = offset
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,300 @@
+// Package process is the worker: it takes shards of a stream, turns each one's records into windows, has them processed,
+// and delivers the results, exactly once, whatever dies.
+//
+// A Worker shares the shards of a pipeline with the other workers by leases in Redis. Each shard it holds has an owner, one
+// goroutine that reads the shard's lanes (feed), steps the state machine (pkg/window), and commits what comes out together
+// with the decision that led to it (pkg/journal). An owner that meets any error is thrown away and made anew from the
+// journal, by the same path that takes a shard over from a worker that died.
+//
+// Main makes a program of it, with the user's own emitters and handler.
+package process
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/windrow-io/windrow/internal/ops"
+	"github.com/windrow-io/windrow/internal/wire"
+	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/field"
+	"github.com/windrow-io/windrow/pkg/journal"
+	"github.com/windrow-io/windrow/pkg/sink"
+	"github.com/windrow-io/windrow/pkg/source"
+	"github.com/windrow-io/windrow/pkg/window"
+)
+
+// Conditions is told what the worker waits for: err nil means that all is well with name.
+type Conditions interface {
+	Set(name string, err error)
+}
+
+// Options are what a Worker is made of.
+type Options struct {
+	Buffer   *buffer.Buffer
+	Source   *wire.Cluster // the cluster of the input topics: what the buffer lacks is read from there
+	Output   *wire.Cluster // the cluster of the journal, and of a Kafka sink
+	Journal  journal.Options
+	Sink     sink.Sink
+	Settings window.Settings
+
+	Handler            Handler // nil: windows go to the sink as they are
+	HandlerAttempts    int     // at least 1
+	HandlerConcurrency int     // calls at a time for one shard, at least 1
+
+	Name       string        // of the worker, unique among those of the pipeline
+	LeaseTTL   time.Duration // how long a worker that died keeps its shards
+	Conditions Conditions
+	Alive      func() // called whenever a part has moved on
+	Logger     *zap.Logger
+}
+
+// Worker is one running process of a pipeline.
+type Worker struct {
+	o            Options
+	log          *zap.Logger
+	settingsJSON json.RawMessage
+	journal      *journal.Journal
+	refill       refiller
+	member       string // the name, with what decides whose settings hold
+	positions    *positions
+
+	mu    sync.Mutex
+	slots map[string]*slot
+}
+
+// New makes a Worker. The error is about the settings.
+func New(o Options) (*Worker, error) {
+	if errs := o.Settings.Validate(); len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	s, err := json.Marshal(o.Settings)
+	if err != nil {
+		return nil, err
+	}
+	if o.Alive == nil {
+		o.Alive = func() {}
+	}
+	w := &Worker{
+		o: o, log: o.Logger, settingsJSON: s, slots: map[string]*slot{},
+		member: newMember(time.Now(), s, o.Name),
+		refill: source.NewRefill(o.Source, true),
+	}
+	w.positions = &positions{w: w, marks: map[string][]buffer.Mark{}}
+	return w, nil
+}
+
+func (w *Worker) alive() { w.o.Alive() }
+
+// Run works until stop is closed – then it finishes what is under way, takes checkpoints, gives its shards back and
+// returns nil – or until ctx ends, which aborts. Servers that are away are waited for; an error is one that waiting will
+// not mend.
+func (w *Worker) Run(ctx context.Context, stop <-chan struct{}) error {
+	if err := w.prepare(ctx, stop); err != nil {
+		if errors.Is(err, errStopped) {
+			return nil
+		}
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var side sync.WaitGroup
+	side.Go(func() { w.renew(ctx) })
+	side.Go(func() { w.positions.run(ctx) })
+	err := w.share(ctx, stop)
+	cancel()
+	side.Wait()
+	leave, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer done()
+	if lerr := w.o.Buffer.Leave(leave, w.o.Settings.Pipeline, w.member); lerr != nil {
+		w.log.Warn("could not remove the heartbeat; it expires by itself", zap.Error(lerr))
+	}
+	return err
+}
+
+// prepare waits until all that the worker needs is there.
+func (w *Worker) prepare(ctx context.Context, stop <-chan struct{}) error {
+	for _, s := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"redis", w.o.Buffer.Check},
+		{"journal", func(ctx context.Context) (err error) {
+			w.journal, err = journal.Open(ctx, w.o.Output, w.o.Journal)
+			return err
+		}},
+		{"sink", w.o.Sink.Check},
+	} {
+		if err := w.until(ctx, stop, s.name, s.do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// until does something until it succeeds, with pauses that grow, and shows what it waits for.
+func (w *Worker) until(ctx context.Context, stop <-chan struct{}, name string, do func(context.Context) error) error {
+	pause := newBackoff()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 15*time.Second)
+		err := do(attempt)
+		cancel()
+		w.alive()
+		w.o.Conditions.Set(name, err)
+		if err == nil {
+			return nil
+		}
+		if permanent(err) {
+			return err
+		}
+		w.log.Warn("waiting for what is needed", zap.String("what", name), zap.Error(err))
+		if !wait(ctx, stop, pause.Next()) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return errStopped
+		}
+	}
+}
+
+// permanent reports whether err is about how things are set up, not about a server that is away.
+func permanent(err error) bool {
+	return errors.Is(err, buffer.ErrPolicy) || errors.Is(err, journal.ErrTopic) || errors.Is(err, sink.ErrPermanent)
+}
+
+// newBackoff is the pause between attempts.
+func newBackoff() *ops.Backoff { return &ops.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second} }
+
+// wait pauses; false if ctx ended or stop was closed meanwhile.
+func wait(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-stop:
+	}
+	return false
+}
+
+// work makes owners of a shard, one after the other, as long as its lease is the worker's. It returns why it ended.
+func (w *Worker) work(ctx context.Context, s *slot) error {
+	pause := newBackoff()
+	for {
+		o, err := w.takeover(ctx, s.shard, s.known())
+		if err == nil {
+			w.o.Conditions.Set("shard "+s.shard, nil)
+			committed := o.committed
+			err = o.run(ctx, s)
+			o.feed.reader.Close()
+			if o.committed > committed {
+				pause.Reset()
+				s.settled = true
+			}
+		}
+		switch {
+		case errors.Is(err, errStopped), ctx.Err() != nil, errors.Is(err, errLease):
+			return err
+		case errors.Is(err, journal.ErrFenced):
+			if held, lerr := w.o.Buffer.Leases(ctx, w.o.Settings.Pipeline, []string{s.shard}); lerr == nil && held[s.shard] != w.o.Name {
+				return errLease
+			}
+		}
+		ownerErrors.WithLabelValues(kind(err)).Inc()
+		w.o.Conditions.Set("shard "+s.shard, err)
+		w.log.Warn("the work on the shard is taken up again from the journal", zap.String("shard", s.shard), zap.Error(err))
+		if !wait(ctx, s.stop, pause.Next()) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return errStopped
+		}
+	}
+}
+
+func kind(err error) string {
+	switch {
+	case errors.Is(err, journal.ErrFenced):
+		return "fenced"
+	case errors.Is(err, journal.ErrUnknown):
+		return "unknown"
+	case errors.Is(err, journal.ErrTooLarge):
+		return "too-large"
+	case errors.Is(err, journal.ErrClock):
+		return "clock"
+	case errors.Is(err, journal.ErrLost):
+		return "journal-lost"
+	case errors.Is(err, errReplay):
+		return "replay"
+	}
+	return "other"
+}
+
+// deliver writes a group to a sink outside the transaction: until it succeeds, or the shard is lost.
+func (w *Worker) deliver(ctx context.Context, shard string, g sink.Group) error {
+	if g.Len() == 0 {
+		return nil
+	}
+	pause := newBackoff()
+	for {
+		err := g.Deliver(ctx)
+		w.alive()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		w.o.Conditions.Set("sink", err)
+		if err == nil {
+			return nil
+		}
+		deliveryErrors.Inc()
+		w.log.Warn("could not deliver, trying again", zap.String("shard", shard), zap.Error(err))
+		if !wait(ctx, nil, pause.Next()) {
+			return ctx.Err()
+		}
+	}
+}
+
+// lost says loudly that records are gone from the source before they were processed.
+func (w *Worker) lost(lane string, from, to int64) {
+	lostRecords.WithLabelValues(lane).Add(float64(to - from))
+	err := fmt.Errorf("DATA LOSS: the offsets %d to %d of lane %s are neither in the buffer nor in the source any more: the topic's retention is shorter than the pipeline was behind", from, to-1, lane)
+	w.o.Conditions.Set("data "+lane, err)
+	w.log.Error(err.Error())
+}
+
+// stepped keeps the gauges of a shard.
+func (w *Worker) stepped(o *owner) {
+	l := int64(0)
+	for _, x := range o.feed.lanes {
+		if x.high > 0 {
+			l += max(x.high-x.taken, 0)
+		}
+	}
+	lag.WithLabelValues(o.shard).Set(float64(l))
+	stateBytes.WithLabelValues(o.shard).Set(float64(o.machine.Bytes()))
+	stateRecords.WithLabelValues(o.shard).Set(float64(o.machine.Waiting()))
+	stateKeys.WithLabelValues(o.shard).Set(float64(o.machine.Keys()))
+	uncommitted.WithLabelValues(o.shard).Set(float64(o.group.Size()))
+}
+
+func forget(shard string) {
+	for _, g := range []interface{ DeleteLabelValues(...string) bool }{lag, stateBytes, stateRecords, stateKeys, uncommitted} {
+		g.DeleteLabelValues(shard)
+	}
+}
+
+func rejectReason(err error) string {
+	switch {
+	case errors.Is(err, field.ErrNotJSON):
+		return "not-json"
+	case errors.Is(err, field.ErrMissing):
+		return "missing-field"
+	}
+	return "rejected"
+}
