@@ -158,7 +158,7 @@ func (f *feed) newer(l *lane) *lane {
 // got is what one fill brought.
 type got struct {
 	now int64 // a bound below which no further record can have been received; Unix milliseconds
-	cut bool // there may be more at once
+	cut bool  // there may be more at once
 }
 
 // fill reads once, waiting up to block for the first record, and adds what it got to the lanes' spans. What it added is
