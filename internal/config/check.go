@@ -148,7 +148,7 @@ func (k checker) process() {
 		k.sink()
 	}
 	if k.Emitter != "" && !k.failed["STREAM"] && !k.failed["PIPELINE"] && !k.anyFailed("WINDOW_SIZE", "WINDOW_INTERVAL", "WINDOW_TIMEOUT") {
-		for _, err := range validate(k.Window()) {
+		for _, err := range k.Window().Validate() {
 			k.add(Problem{Reason: err.Error()})
 		}
 	}

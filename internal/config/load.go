@@ -82,9 +82,10 @@ func Load(p Program) (*Config, error) {
 // Variable describes a variable.
 type Variable struct {
 	Name     string
-	Type     string  // for people
-	Default  string  // as it would be written, or in words
-	Meaning  string  // with choices and bounds
+	Type     string // for people
+	Default  string // as it would be written, or in words
+	Meaning  string // with choices and bounds
+	Choices  []string
 	Programs Program // that read it
 	Required bool
 	Secret   bool // may hold a password
@@ -118,6 +119,7 @@ func variables(c *Config) []Variable {
 				Default:  cmp.Or(f.Tag.Get("default"), f.Tag.Get("derived")),
 				Meaning:  f.Tag.Get("desc") + limits(f.Tag),
 				Programs: part.programs,
+				Choices:  choices(f.Tag),
 				Required: f.Tag.Get("required") == "true",
 				Secret:   f.Tag.Get("secret") == "true",
 				field:    f,
@@ -126,6 +128,13 @@ func variables(c *Config) []Variable {
 		}
 	}
 	return vs
+}
+
+func choices(tag reflect.StructTag) []string {
+	if tag.Get("choice") == "" {
+		return nil
+	}
+	return strings.Split(tag.Get("choice"), ",")
 }
 
 // load sets the variable's field from the environment.
@@ -180,8 +189,8 @@ func (v *Variable) explain(err error) string {
 // checkTags checks what the tags say of the value.
 func (v *Variable) checkTags(text string) *Problem {
 	tag := v.field.Tag
-	if choices := tag.Get("choice"); choices != "" && !slices.Contains(strings.Split(choices, ","), text) {
-		return v.problem(text, "is not one of "+strings.ReplaceAll(choices, ",", ", "))
+	if len(v.Choices) > 0 && !slices.Contains(v.Choices, text) {
+		return v.problem(text, "is not one of "+strings.Join(v.Choices, ", "))
 	}
 	if what := tag.Get("name"); what != "" && !namePattern.MatchString(text) {
 		return v.problem(text, "can't be the name of a "+what+": 1 to 64 of A-Z a-z 0-9 . _ -")

@@ -78,8 +78,8 @@ func typeName(f reflect.StructField) string {
 func limits(tag reflect.StructTag) string {
 	least, most := tag.Get("min"), tag.Get("max")
 	switch {
-	case tag.Get("choice") != "":
-		return " (" + strings.ReplaceAll(tag.Get("choice"), ",", ", ") + ")"
+	case choices(tag) != nil:
+		return " (" + strings.Join(choices(tag), ", ") + ")"
 	case tag.Get("name") != "":
 		return " (1 to 64 of A-Z a-z 0-9 . _ -)"
 	case least != "" && most != "":
