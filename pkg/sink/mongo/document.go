@@ -17,8 +17,9 @@ const MaxDocumentBytes = 16<<20 - 64<<10
 // around bounds what a document has beside ids, names, key and data, in bytes.
 const around = 512
 
-// documents makes the documents of windows, records and dead letters, without _id. The zero value is ready.
+// documents makes the documents of windows, records and dead letters, without _id.
 type documents struct {
+	limit  int // of a document, in bytes
 	conv   converter
 	bytes  []byte // the values of the window at hand, in BSON
 	values []value
@@ -33,9 +34,9 @@ type value struct {
 	from, to int
 }
 
-// plan converts the records of w and cuts it into parts that with base bytes around their data stay within limit. What
+// plan converts the records of w and cuts it into parts that with base bytes around their data stay within the limit. What
 // it returns is valid until the next plan.
-func (d *documents) plan(w *window.Window, base, limit int) (spans []envelope.Span, left []int) {
+func (d *documents) plan(w *window.Window, base int) (spans []envelope.Span, left []int) {
 	d.bytes, d.values, d.sizes = d.bytes[:0], d.values[:0], d.sizes[:0]
 	for i := range w.Records {
 		v := value{from: len(d.bytes)}
@@ -44,7 +45,7 @@ func (d *documents) plan(w *window.Window, base, limit int) (spans []envelope.Sp
 		d.values = append(d.values, v)
 		d.sizes = append(d.sizes, v.to-v.from+len("\x00\x00")+digits(i))
 	}
-	d.spans, d.left = envelope.Cut(d.spans[:0], d.left[:0], d.sizes, base, limit)
+	d.spans, d.left = envelope.Cut(d.spans[:0], d.left[:0], d.sizes, base, d.limit)
 	return d.spans, d.left
 }
 
@@ -219,12 +220,12 @@ func (d *documents) letters(n envelope.Names, l *sink.Dead, emit func(id string,
 	}
 	w, id := l.Window, l.Window.ID(0)
 	room := base(w, id) + around + len(l.Reason) + len(envelope.ErrorText(l.Err))
-	spans, left := d.plan(w, room, MaxDocumentBytes)
+	spans, left := d.plan(w, room)
 	if len(spans) == 0 && len(left) == 0 { // the key alone is too large
 		bare := *w
 		bare.Key, bare.Keyed = nil, false
 		w = &bare
-		spans, _ = d.plan(w, 0, MaxDocumentBytes)
+		spans, _ = d.plan(w, 0)
 	}
 	for i := range spans {
 		if i > 0 {
@@ -262,7 +263,7 @@ func (d *documents) recordLetter(n envelope.Names, l *sink.Dead, emit func(id st
 		doc, inner = begin(open(doc, bson.TypeEmbeddedDocument, "origin"))
 		doc = end(origin(doc, r), inner)
 		doc = end(d.content(doc, r, omit), at)
-		if len(doc)+len(id) <= MaxDocumentBytes {
+		if len(doc)+len(id) <= d.limit {
 			break
 		}
 	}

@@ -45,9 +45,9 @@ func (g *group) Add(now int64, w *window.Window) {
 	case w.Result != nil:
 		from := len(g.bytes)
 		g.bytes = g.docs.result(g.bytes, w.Result)
-		if len(g.bytes)-from+len(id) > MaxDocumentBytes {
+		if len(g.bytes)-from+len(id) > g.sink.limit {
 			g.bytes = g.bytes[:from]
-			g.letter(envelope.OversizeWindow(w, MaxDocumentBytes))
+			g.letter(envelope.OversizeWindow(w, g.sink.limit))
 			return
 		}
 		g.add(id, from, false)
@@ -61,7 +61,7 @@ func (g *group) Add(now int64, w *window.Window) {
 }
 
 func (g *group) window(id string, w *window.Window) {
-	spans, left := g.docs.plan(w, base(w, id), MaxDocumentBytes)
+	spans, left := g.docs.plan(w, base(w, id))
 	for i := range spans {
 		if i > 0 {
 			id = w.ID(i)
@@ -75,11 +75,11 @@ func (g *group) window(id string, w *window.Window) {
 		g.sink.meter.Split.Add(float64(len(spans)))
 	}
 	if len(spans) == 0 && len(left) == 0 {
-		g.letter(envelope.OversizeWindow(w, MaxDocumentBytes))
+		g.letter(envelope.OversizeWindow(w, g.sink.limit))
 		return
 	}
 	for _, i := range left {
-		g.letter(envelope.OversizeRecord(&w.Records[i], MaxDocumentBytes))
+		g.letter(envelope.OversizeRecord(&w.Records[i], g.sink.limit))
 	}
 }
 
@@ -87,9 +87,9 @@ func (g *group) record(windowID string, i int, r *record.Record) {
 	from := len(g.bytes)
 	g.bytes = g.docs.record(g.bytes, windowID, r)
 	id := windowID + "/" + strconv.Itoa(i)
-	if len(g.bytes)-from+len(id) > MaxDocumentBytes {
+	if len(g.bytes)-from+len(id) > g.sink.limit {
 		g.bytes = g.bytes[:from]
-		g.letter(envelope.OversizeRecord(r, MaxDocumentBytes))
+		g.letter(envelope.OversizeRecord(r, g.sink.limit))
 		return
 	}
 	g.add(id, from, false)
@@ -109,7 +109,7 @@ func (g *group) Dead(_ int64, d *sink.Dead) {
 
 func (g *group) letter(l *sink.Dead) {
 	g.sink.meter.Dead(l.Reason)
-	var docs documents // the group's own may be in use: the window's left records alias it
+	docs := documents{limit: g.sink.limit} // the group's own may be in use: the window's left records alias it
 	docs.letters(g.names, l, func(id string, doc []byte) {
 		from := len(g.bytes)
 		g.bytes = append(g.bytes, doc...)

@@ -53,6 +53,7 @@ type Sink struct {
 	o         Options
 	log       *zap.Logger
 	meter     *meter.Meter
+	limit     int // of a document, in bytes
 	client    *mongo.Client
 	out, dead *mongo.Collection
 }
@@ -84,7 +85,7 @@ func New(o Options) (*Sink, error) {
 	db := client.Database(o.Database)
 	majority := options.Collection().SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary())
 	return &Sink{
-		o: o, log: o.Logger, meter: meter.New("mongo"), client: client,
+		o: o, log: o.Logger, meter: meter.New("mongo"), limit: MaxDocumentBytes, client: client,
 		out: db.Collection(o.Collection, majority), dead: db.Collection(o.DeadCollection, majority),
 	}, nil
 }
@@ -94,7 +95,7 @@ func (s *Sink) Transactional() bool { return false }
 
 // Group returns an empty group for a shard's windows.
 func (s *Sink) Group(stream, pipeline, shard string) sink.Group {
-	return &group{sink: s, names: envelope.Names{Stream: stream, Pipeline: pipeline, Shard: shard}}
+	return &group{sink: s, docs: documents{limit: s.limit}, names: envelope.Names{Stream: stream, Pipeline: pipeline, Shard: shard}}
 }
 
 // Check reaches the primary and asks for an update of each collection that changes nothing: it needs the right to write.

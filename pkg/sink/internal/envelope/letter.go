@@ -141,11 +141,11 @@ func ErrorText(err error) string {
 	}
 	s := err.Error()
 	if len(s) > maxError {
-		s = s[:maxError]
-		for len(s) > 0 && !utf8.RuneStart(s[len(s)-1]) {
-			s = s[:len(s)-1]
+		n := maxError
+		for n > 0 && !utf8.RuneStart(s[n]) {
+			n--
 		}
-		s += "…"
+		s = s[:n] + "…"
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
