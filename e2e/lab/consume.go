@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"encoding/json"
 	"testing"
 	"time"
 
@@ -86,34 +85,6 @@ func (c *Consumer) poll(patience time.Duration) {
 			c.Records = append(c.Records, r)
 		}
 	})
-}
-
-// Window is a window in the default form of output.
-type Window struct {
-	ID       string            `json:"id" bson:"_id"`
-	Stream   string            `json:"stream"`
-	Pipeline string            `json:"pipeline"`
-	Shard    string            `json:"shard"`
-	Seq      int64             `json:"seq"`
-	Key      *string           `json:"key"`
-	Emitter  string            `json:"emitter"`
-	Reason   string            `json:"reason"`
-	Start    int64             `json:"start"`
-	End      int64             `json:"end"`
-	Count    int               `json:"count"`
-	Data     []json.RawMessage `json:"data"`
-}
-
-// Windows decodes output records as windows.
-func Windows(t testing.TB, records []*kgo.Record) []Window {
-	t.Helper()
-	windows := make([]Window, len(records))
-	for i, r := range records {
-		if err := json.Unmarshal(r.Value, &windows[i]); err != nil {
-			t.Fatalf("output %s/%d at %d is no window: %v\n%.500s", r.Topic, r.Partition, r.Offset, err, r.Value)
-		}
-	}
-	return windows
 }
 
 // Header is the value of a record's header, with ok false if there is none.

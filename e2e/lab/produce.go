@@ -15,13 +15,13 @@ const producePatience = 2 * time.Minute
 // records then know their offsets and timestamps. Options may set codec, batch size and the like.
 func (k *KafkaServer) Produce(t testing.TB, records []*kgo.Record, options ...kgo.Opt) {
 	t.Helper()
-	produce(t, k.producer(t, options...), records)
+	produce(t, k.Producer(t, options...), records)
 }
 
 // ProduceTxn writes records in one transaction, and commits it or aborts it.
 func (k *KafkaServer) ProduceTxn(t testing.TB, commit bool, records []*kgo.Record, options ...kgo.Opt) {
 	t.Helper()
-	client := k.producer(t, append([]kgo.Opt{kgo.TransactionalID(Name(t))}, options...)...)
+	client := k.Producer(t, append([]kgo.Opt{kgo.TransactionalID(Name(t))}, options...)...)
 	if err := client.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,8 @@ func (k *KafkaServer) ProduceTxn(t testing.TB, commit bool, records []*kgo.Recor
 	}
 }
 
-func (k *KafkaServer) producer(t testing.TB, options ...kgo.Opt) *kgo.Client {
+// Producer returns a client that writes records to the partitions that they name; it is closed with the test.
+func (k *KafkaServer) Producer(t testing.TB, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	return k.Client(t, append([]kgo.Opt{
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),

@@ -54,12 +54,34 @@ const stopPatience = 30 * time.Second
 // Stop asks the program to end (SIGTERM) and fails the test if it does not, or ends with another code than 0.
 func (p *Program) Stop(t testing.TB) {
 	t.Helper()
+	Stop(t, p)
+}
+
+// Stop is Program.Stop for several programs at once.
+func Stop(t testing.TB, programs ...*Program) {
+	t.Helper()
+	errs := make(chan error, len(programs))
+	for _, p := range programs {
+		go func() { errs <- p.stop() }()
+	}
+	for range programs {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+func (p *Program) stop() error {
 	if err := p.command.end(stopPatience); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	if code := p.command.exitCode(); code != 0 {
-		t.Fatalf("%s ended with code %d after SIGTERM (%v)", p.Name, code, p.command.err)
+		return fmt.Errorf("%s ended with code %d after SIGTERM (%v)", p.Name, code, p.command.err)
 	}
+	return nil
 }
 
 // Wait waits until the program ends of itself and returns its exit code, -1 for a signal.

@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/windrow-io/windrow/e2e/lab"
+)
+
+// byShard groups windows by shard, each in the order of their numbers, and requires these to be 0, 1, 2, … without gap or
+// repeat, and all ids to be distinct.
+func byShard(t testing.TB, windows []lab.Window) map[string][]lab.Window {
+	t.Helper()
+	shards := map[string][]lab.Window{}
+	ids := map[string]lab.Window{}
+	for _, w := range windows {
+		if other, repeated := ids[w.ID]; repeated || w.ID == "" {
+			t.Errorf("%v and %v have the same id %q", other, w, w.ID)
+		}
+		ids[w.ID] = w
+		if w.Count != len(w.Data) {
+			t.Errorf("%v says it has %d records and has %d", w, w.Count, len(w.Data))
+		}
+		shards[w.Shard] = append(shards[w.Shard], w)
+	}
+	for shard, ws := range shards {
+		slices.SortStableFunc(ws, func(a, b lab.Window) int { return int(a.Seq - b.Seq) })
+		for i, w := range ws {
+			if w.Seq != int64(i) {
+				t.Fatalf("the windows of %s are numbered %s, at the %d-th", shard, seqs(ws), i)
+			}
+		}
+	}
+	return shards
+}
+
+func seqs(ws []lab.Window) string {
+	var s []int64
+	for _, w := range ws {
+		s = append(s, w.Seq)
+	}
+	return fmt.Sprint(s)
+}
+
+// inputsOf decodes the records of windows, in their order.
+func inputsOf(t testing.TB, windows []lab.Window) []input {
+	t.Helper()
+	var all []input
+	for _, w := range windows {
+		for _, d := range w.Data {
+			var in input
+			if err := json.Unmarshal(d, &in); err != nil {
+				t.Fatalf("%v holds %.200s: %v", w, d, err)
+			}
+			all = append(all, in)
+		}
+	}
+	return all
+}
+
+// requireInOrder requires the records of a source partition, each exactly once and in their order.
+func requireInOrder(t testing.TB, windows []lab.Window, partition, n int) {
+	t.Helper()
+	got := inputsOf(t, windows)
+	for i, in := range got {
+		if in.P != partition || in.I != i {
+			t.Fatalf("partition %d: the %d-th record is number %d of partition %d", partition, i, in.I, in.P)
+		}
+	}
+	if len(got) != n {
+		t.Fatalf("partition %d: %d records, want %d", partition, len(got), n)
+	}
+}
+
+// requireExact requires n records of each partition exactly once, per partition in order, in count windows of exactly
+// size.
+func requireExact(t testing.TB, w *world, windows []lab.Window, partitions, n, size int) {
+	t.Helper()
+	shards := byShard(t, windows)
+	if len(shards) != partitions {
+		t.Errorf("%d shards gave windows, want %d", len(shards), partitions)
+	}
+	for p := range partitions {
+		shard := fmt.Sprintf("%s/%d", w.topic, p)
+		ws := shards[shard]
+		if len(ws) != n/size {
+			t.Errorf("%s gave %d windows, want %d", shard, len(ws), n/size)
+		}
+		for _, win := range ws {
+			if win.Count != size || win.Reason != "count" || win.Emitter != "count" || win.Stream != w.stream {
+				t.Fatalf("%v of stream %s by %s: want %d records of stream %s for the reason count", win, win.Stream, win.Emitter, size, w.stream)
+			}
+		}
+		requireInOrder(t, ws, p, n/size*size)
+	}
+}
+
+// requireOrderInPartitions requires that in each partition of the output every shard's windows come in their order.
+func requireOrderInPartitions(t testing.TB, c *collected) {
+	t.Helper()
+	type place struct {
+		partition int32
+		shard     string
+	}
+	last := map[place]int64{}
+	for i, w := range c.windows {
+		at := place{c.Records[i].Partition, w.Shard}
+		if before, seen := last[at]; seen && w.Seq <= before {
+			t.Fatalf("%v comes after number %d in partition %d of the output", w, before, at.partition)
+		}
+		last[at] = w.Seq
+	}
+}
