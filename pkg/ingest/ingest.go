@@ -51,6 +51,8 @@ type Options struct {
 	Shutdown   time.Duration // how long the work in hand may take once Run's context is done; 0: 10 s
 	Conditions Conditions    // nil: nobody listens
 	Logger     *zap.Logger   // nil: none
+
+	refresh time.Duration // how often the topics are looked at; 0: the source's default
 }
 
 // Ingest copies topics into a stream. Make it with New.
@@ -120,7 +122,7 @@ func New(o Options) (*Ingest, error) {
 		o: o, topics: topics, start: start, log: o.Logger, cluster: o.Cluster, buffer: o.Buffer,
 		lanes: map[source.TopicPartition]*lane{}, ending: map[source.TopicPartition]*lane{}, waiting: newFaults(o.Conditions),
 	}
-	in.watch = source.NewWatch(o.Cluster, topics, 0, in.waiting.looked, o.Logger)
+	in.watch = source.NewWatch(o.Cluster, topics, o.refresh, in.waiting.looked, o.Logger)
 	in.fetcher = source.NewFetcher(o.Cluster, in.watch, source.FetcherOptions{
 		ReadCommitted: o.ReadCommitted, Report: in.waiting.of(conditionKafka), Logger: o.Logger,
 	})

@@ -2,356 +2,20 @@ package ingest
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
-	"go.uber.org/zap/zaptest"
 
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
-	"github.com/windrow-io/windrow/pkg/record"
 )
 
-// world is a Kafka and a Redis in this process.
-type world struct {
-	t     *testing.T
-	kafka *kfake.Cluster
-	redis *miniredis.Miniredis
-	rdb   *redis.Client
-	p     *kgo.Client
-}
-
-func newWorld(t *testing.T, brokers int, topics ...string) *world {
-	t.Helper()
-	opts := []kfake.Opt{kfake.NumBrokers(brokers), kfake.GroupMinSessionTimeout(time.Second)}
-	if len(topics) > 0 {
-		opts = append(opts, kfake.SeedTopics(2, topics...))
-	}
-	k, err := kfake.NewCluster(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
-	w := &world{t: t, kafka: k, redis: miniredis.RunT(t)}
-	w.rdb = redis.NewClient(&redis.Options{Addr: w.redis.Addr()})
-	t.Cleanup(func() { _ = w.rdb.Close() })
-	w.p = w.client()
-	return w
-}
-
-func (w *world) client(opts ...kgo.Opt) *kgo.Client {
-	w.t.Helper()
-	p, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(w.kafka.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(10 * time.Millisecond), kgo.UnknownTopicRetries(50)}, opts...)...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(p.Close)
-	return p
-}
-
-// produce writes n records whose values are name, the partition and a number counted from first.
-func (w *world) produce(topic string, partition int32, name string, first, n int) {
-	w.t.Helper()
-	rs := make([]*kgo.Record, n)
-	for i := range rs {
-		rs[i] = &kgo.Record{Topic: topic, Partition: partition, Value: fmt.Appendf(nil, "%s-%d-%d", name, partition, first+i)}
-	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
-	defer cancel()
-	if err := w.p.ProduceSync(ctx, rs...).FirstErr(); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func values(name string, partition int32, first, n int) []string {
-	out := make([]string, n)
-	for i := range out {
-		out[i] = fmt.Sprintf("%s-%d-%d", name, partition, first+i)
-	}
-	return out
-}
-
-func (w *world) admin(req kmsg.Request) kmsg.Response {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
-	defer cancel()
-	res, err := w.p.Request(ctx, req)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return res
-}
-
-func (w *world) createTopic(name string, partitions int32) {
-	w.t.Helper()
-	req := kmsg.NewPtrCreateTopicsRequest()
-	req.TimeoutMillis = 5000
-	rt := kmsg.NewCreateTopicsRequestTopic()
-	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = name, partitions, 1
-	req.Topics = append(req.Topics, rt)
-	if res := w.admin(req).(*kmsg.CreateTopicsResponse); res.Topics[0].ErrorCode != 0 {
-		w.t.Fatal("CreateTopics: code", res.Topics[0].ErrorCode)
-	}
-}
-
-func (w *world) deleteTopic(name string) {
-	w.t.Helper()
-	req := kmsg.NewPtrDeleteTopicsRequest()
-	req.TimeoutMillis, req.TopicNames = 5000, []string{name}
-	rt := kmsg.NewDeleteTopicsRequestTopic()
-	rt.Topic = &name
-	req.Topics = append(req.Topics, rt)
-	if res := w.admin(req).(*kmsg.DeleteTopicsResponse); res.Topics[0].ErrorCode != 0 {
-		w.t.Fatal("DeleteTopics: code", res.Topics[0].ErrorCode)
-	}
-}
-
-func (w *world) addPartitions(name string, count int32) {
-	w.t.Helper()
-	req := kmsg.NewPtrCreatePartitionsRequest()
-	req.TimeoutMillis = 5000
-	rt := kmsg.NewCreatePartitionsRequestTopic()
-	rt.Topic, rt.Count = name, count
-	req.Topics = append(req.Topics, rt)
-	if res := w.admin(req).(*kmsg.CreatePartitionsResponse); res.Topics[0].ErrorCode != 0 {
-		w.t.Fatal("CreatePartitions: code", res.Topics[0].ErrorCode)
-	}
-}
-
-func (w *world) deleteRecords(topic string, partition int32, before int64) {
-	w.t.Helper()
-	req := kmsg.NewPtrDeleteRecordsRequest()
-	req.TimeoutMillis = 5000
-	rt := kmsg.NewDeleteRecordsRequestTopic()
-	rt.Topic = topic
-	rp := kmsg.NewDeleteRecordsRequestTopicPartition()
-	rp.Partition, rp.Offset = partition, before
-	rt.Partitions = append(rt.Partitions, rp)
-	req.Topics = append(req.Topics, rt)
-	if res := w.admin(req).(*kmsg.DeleteRecordsResponse); res.Topics[0].Partitions[0].ErrorCode != 0 {
-		w.t.Fatal("DeleteRecords: code", res.Topics[0].Partitions[0].ErrorCode)
-	}
-}
-
-// committed returns the offset the group has committed, -1 for none.
-func (w *world) committed(group, topic string, partition int32) int64 {
-	w.t.Helper()
-	req := kmsg.NewPtrOffsetFetchRequest()
-	req.Group = group
-	rt := kmsg.NewOffsetFetchRequestTopic()
-	rt.Topic, rt.Partitions = topic, []int32{partition}
-	req.Topics = append(req.Topics, rt)
-	rg := kmsg.NewOffsetFetchRequestGroup()
-	rg.Group = group
-	rgt := kmsg.NewOffsetFetchRequestGroupTopic()
-	rgt.Topic, rgt.Partitions = topic, []int32{partition}
-	rg.Topics = append(rg.Topics, rgt)
-	req.Groups = append(req.Groups, rg)
-	res := w.admin(req).(*kmsg.OffsetFetchResponse)
-	if len(res.Groups) > 0 && len(res.Groups[0].Topics) > 0 {
-		return res.Groups[0].Topics[0].Partitions[0].Offset
-	}
-	if len(res.Topics) > 0 {
-		return res.Topics[0].Partitions[0].Offset
-	}
-	return -1
-}
-
-// buffer opens the stream.
-func (w *world) buffer() *buffer.Buffer {
-	w.t.Helper()
-	b, err := buffer.Open(buffer.Options{URL: "redis://" + w.redis.Addr(), Stream: "s"})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = b.Close() })
-	return b
-}
-
-// entry is what a lane holds.
-type entry struct {
-	id         string
-	from, next int64
-	values     []string
-}
-
-// lane reads a lane and checks that its entries follow one another without gap or repeat.
-func (w *world) lane(lane string) []entry {
-	w.t.Helper()
-	shard, _, _ := strings.Cut(lane, "@")
-	msgs, err := w.rdb.XRange(context.Background(), fmt.Sprintf("windrow:{s/%s}:lane:%s", shard, lane), "-", "+").Result()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var es []entry
-	var d record.Decoder
-	for _, m := range msgs {
-		e := entry{id: m.ID}
-		for k, v := range m.Values {
-			switch k {
-			case "f":
-				fmt.Sscan(v.(string), &e.from)
-			case "n":
-				fmt.Sscan(v.(string), &e.next)
-			case "b":
-				for p := []byte(v.(string)); len(p) > 0; {
-					b, rest, err := record.ParseBatch(p)
-					if err != nil {
-						w.t.Fatal(err)
-					}
-					if err := b.CheckCRC(); err != nil {
-						w.t.Fatal(err)
-					}
-					d.Reset()
-					if err := d.Decode(&b, &record.Record{}, e.from, func(r *record.Record) {
-						if r.Offset < e.next {
-							e.values = append(e.values, string(r.Value))
-						}
-					}); err != nil {
-						w.t.Fatal(err)
-					}
-					p = rest
-				}
-			}
-		}
-		if len(es) > 0 && es[len(es)-1].next != e.from {
-			w.t.Fatalf("lane %s: entry %s begins at %d, the one before ends at %d", lane, e.id, e.from, es[len(es)-1].next)
-		}
-		if e.next <= e.from {
-			w.t.Fatalf("lane %s: entry %s covers %d to %d", lane, e.id, e.from, e.next)
-		}
-		es = append(es, e)
-	}
-	return es
-}
-
-func (w *world) values(lane string) []string {
-	w.t.Helper()
-	var all []string
-	for _, e := range w.lane(lane) {
-		all = append(all, e.values...)
-	}
-	return all
-}
-
-// expect waits until a lane holds exactly these values.
-func (w *world) expect(lane string, want []string) {
-	w.t.Helper()
-	var got []string
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		got = w.values(lane)
-		if slices.Equal(got, want) {
-			return
-		}
-		if len(got) > len(want) || time.Now().After(end) {
-			w.t.Fatalf("lane %s: %d records %s, want %d %s", lane, len(got), brief(got), len(want), brief(want))
-		}
-	}
-}
-
-func brief(vs []string) string {
-	if len(vs) > 6 {
-		vs = append(slices.Clone(vs[:3]), append([]string{"…"}, vs[len(vs)-3:]...)...)
-	}
-	return strings.Join(vs, " ")
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
-
-// conditions keep what is reported.
-type conditions struct {
-	mu  sync.Mutex
-	all map[string]error
-}
-
-func (c *conditions) Set(name string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.all == nil {
-		c.all = map[string]error{}
-	}
-	c.all[name] = err
-}
-
-func (c *conditions) Warn(name string, err error) { c.Set(name, err) }
-
-func (c *conditions) get(name string) (err error, known bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	err, known = c.all[name]
-	return err, known
-}
-
-// says waits until a condition is not met and its text holds the words.
-func (c *conditions) says(t *testing.T, name, words string) {
-	t.Helper()
-	eventually(t, fmt.Sprintf("condition %s says %q", name, words), func() bool {
-		err, _ := c.get(name)
-		return err != nil && strings.Contains(err.Error(), words)
-	})
-}
-
-func (c *conditions) met(t *testing.T, name string) {
-	t.Helper()
-	eventually(t, "condition "+name+" is met", func() bool { err, known := c.get(name); return known && err == nil })
-}
-
-// running is an ingest that runs.
-type running struct {
-	*Ingest
-	conditions *conditions
-	stop       func() error
-}
-
-func (w *world) start(o Options) *running {
-	w.t.Helper()
-	c := wire.New(wire.Config{Brokers: w.kafka.ListenAddrs(), ClientID: "test"})
-	r := &running{conditions: &conditions{}}
-	o.Cluster, o.Buffer, o.Conditions, o.Logger = c, w.buffer(), r.conditions, zaptest.NewLogger(w.t)
-	if o.Group == "" {
-		o.Group = "s"
-	}
-	in, err := New(o)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	r.Ingest = in
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- in.Run(ctx) }()
-	r.stop = sync.OnceValue(func() error {
-		cancel()
-		select {
-		case err := <-done:
-			c.Close()
-			return err
-		case <-time.After(20 * time.Second):
-			w.t.Error("ingest does not stop")
-			return nil
-		}
-	})
-	w.t.Cleanup(func() { _ = r.stop() })
-	return r
-}
-
 func TestCopiesTopics(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, 2, "a", "b", "other")
 	w.produce("a", 0, "x", 0, 100)
 	w.produce("b", 1, "x", 0, 50)
@@ -380,4 +44,381 @@ func TestCopiesTopics(t *testing.T) {
 	w.produce("a", 0, "x", 110, 10)
 	w.start(Options{Topics: "a"})
 	w.expect("a/0", values("x", 0, 0, 120))
+}
+
+func TestRefusesBadOptions(t *testing.T) {
+	t.Parallel()
+	_, err := New(Options{Topics: "a b", Start: "yesterday", Shards: 3, MaxBytes: -1})
+	for _, word := range []string{"KAFKA_TOPICS", "KAFKA_START", "KAFKA_GROUP", "SHARDS=3", "not supported yet", "BUFFER_MAX_BYTES"} {
+		if err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("the error does not speak of %s: %v", word, err)
+		}
+	}
+}
+
+func TestFindsPartitionsAndTopics(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	in := w.start(Options{Topics: "a,named,/more-.*/", Start: "latest"})
+	in.conditions.says(t, conditionTopics, "named does not exist")
+	w.produce("a", 0, "x", 0, 1) // may come before the start is found
+	eventually(t, "a has started", func() bool { return w.committed("s", "a", 1) >= 0 })
+	w.addPartitions("a", 4)
+	w.p = w.client()
+	w.produce("a", 3, "x", 0, 20)
+	w.createTopic("named", 1)
+	w.produce("named", 0, "n", 0, 30)
+	w.createTopic("more-1", 2)
+	w.produce("more-1", 1, "m", 0, 40)
+	w.createTopic("windrow.s.p.journal", 1)
+	// However late they are noticed: from their beginning on.
+	w.expect("a/3", values("x", 3, 0, 20))
+	w.expect("named/0", values("n", 0, 0, 30))
+	w.expect("more-1/1", values("m", 1, 0, 40))
+	in.conditions.met(t, conditionTopics)
+}
+
+func TestStart(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		at   func(mark time.Time) string
+		want []string
+	}{
+		{"earliest", func(time.Time) string { return "earliest" }, values("x", 0, 0, 30)},
+		{"latest", func(time.Time) string { return "latest" }, values("x", 0, 20, 10)},
+		{"time", func(m time.Time) string { return m.UTC().Format(time.RFC3339Nano) }, values("x", 0, 10, 20)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, "a")
+			w.produce("a", 0, "x", 0, 10)
+			time.Sleep(3 * time.Millisecond) // timestamps have milliseconds
+			mark := time.Now()
+			time.Sleep(3 * time.Millisecond)
+			w.produce("a", 0, "x", 10, 10)
+			in := w.start(Options{Topics: "/a|later/", Start: c.at(mark)})
+			// The start of every partition is committed before anything is appended, that of empty ones too.
+			eventually(t, "the starts are committed", func() bool { return w.committed("s", "a", 0) >= 0 && w.committed("s", "a", 1) == 0 })
+			w.produce("a", 0, "x", 20, 10)
+			w.expect("a/0", c.want)
+			// A start is made once: whoever comes later goes on from there.
+			_ = in.stop()
+			w.createTopic("later", 1)
+			w.produce("later", 0, "l", 0, 10)
+			w.flush()
+			w.start(Options{Topics: "/a|later/", Start: "latest"})
+			w.expect("a/0", c.want)
+			w.expect("later/0", values("l", 0, 0, 10))
+		})
+	}
+}
+
+func TestTwoIngestersOnOnePartition(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	// Two groups: each believes that all partitions are its own.
+	w.start(Options{Topics: "a", Group: "s"})
+	w.start(Options{Topics: "a", Group: "rival"})
+	for i := range 200 {
+		w.produce("a", int32(i%2), "x", i/2*10, 10)
+	}
+	w.expect("a/0", values("x", 0, 0, 1000))
+	w.expect("a/1", values("x", 1, 0, 1000))
+}
+
+func TestMembersShareAndTakeOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a", "b", "c")
+	first := w.start(Options{Topics: "a,b,c"})
+	second := w.start(Options{Topics: "a,b,c"})
+	count := func(r *running) int { _, ls := r.assigned(); return len(ls) }
+	eventually(t, "each has half of the partitions", func() bool { return count(first) == 3 && count(second) == 3 })
+	for i := range 20 {
+		for p := range int32(2) {
+			w.produce("a", p, "x", i*10, 10)
+		}
+		if i == 10 {
+			if err := first.stop(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.expect("a/0", values("x", 0, 0, 200))
+	w.expect("a/1", values("x", 1, 0, 200))
+	eventually(t, "the other has all partitions", func() bool { return count(second) == 6 })
+}
+
+func TestRedisLosesAll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	w.start(Options{Topics: "a"})
+	w.produce("a", 0, "x", 0, 100)
+	w.expect("a/0", values("x", 0, 0, 100))
+	w.flush()
+	// Noticed though nothing new comes.
+	w.expect("a/0", values("x", 0, 0, 100))
+	if s, err := w.buffer().Shards(t.Context()); err != nil || !slices.Equal(s["a/0"], []string{"a/0"}) {
+		t.Errorf("registered again: %v %v", s, err)
+	}
+	for i := range 50 {
+		w.produce("a", 0, "x", 100+i*10, 10)
+		if i%10 == 5 {
+			w.flush()
+		}
+	}
+	w.expect("a/0", values("x", 0, 0, 600))
+}
+
+// TestRedisLosesTheRegistry: what Redis lost of the rest comes back too.
+func TestRedisLosesTheRegistry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	w.start(Options{Topics: "a"})
+	w.produce("a", 0, "x", 0, 10)
+	w.expect("a/0", values("x", 0, 0, 10))
+	w.redis.Del("windrow:s")
+	w.redis.Del("windrow:s:shards")
+	b := w.buffer()
+	eventually(t, "settings and shards are registered again", func() bool {
+		_, ok, err := b.Settings(t.Context())
+		s, err2 := b.Shards(t.Context())
+		return ok && err == nil && err2 == nil && len(s["a/0"]) == 1 && len(s["a/1"]) == 1
+	})
+}
+
+// publish says that a pipeline's checkpoint covers the lane up to and including its first n entries.
+func (w *world) publish(b *buffer.Buffer, pipeline, lane string, n int) int64 {
+	w.t.Helper()
+	es := w.lane(lane)
+	if n > len(es) {
+		w.t.Fatalf("lane %s has %d entries", lane, len(es))
+	}
+	shard, _, _ := strings.Cut(lane, "@")
+	r := b.Reader("probe", "probe", shard, []string{lane})
+	defer r.Close()
+	turn, err := r.Read(w.t.Context(), 0, 1<<20)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var m buffer.Mark
+	for _, e := range turn.Lanes[0].Entries[:n] {
+		m = buffer.Mark{Lane: lane, Position: e.Next, Ms: e.Ms, Seq: e.Seq, Bytes: e.Bytes + int64(len(e.Batches))}
+	}
+	if err := b.Publish(w.t.Context(), pipeline, shard, []buffer.Mark{m}, time.Minute, nil); err != nil {
+		w.t.Fatal(err)
+	}
+	return m.Position
+}
+
+func TestBackPressure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	w.p = w.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
+	b := w.buffer()
+	pad := strings.Repeat("p", 1000)
+	for i := range 15 {
+		w.produce("a", 0, pad, i*20, 20) // 20 KiB each
+	}
+	in := w.start(Options{Topics: "a", MaxBytes: 100 << 10})
+	in.conditions.says(t, conditionPressure, "BUFFER_MAX_BYTES")
+	// The other partition goes on.
+	w.produce("a", 1, "x", 0, 10)
+	w.expect("a/1", values("x", 1, 0, 10))
+	tail, err := b.Appender("a/0", "a/0").Tail(t.Context())
+	if err != nil || tail.Held < 100<<10 || tail.Held > 200<<10 {
+		t.Fatalf("the lane holds %d bytes, the limit is %d; %v", tail.Held, 100<<10, err)
+	}
+	var got []string
+	for len(got) < 300 {
+		eventually(t, "the lane has entries", func() bool { return len(w.lane("a/0")) > 0 })
+		es := w.lane("a/0")
+		for _, e := range es {
+			got = append(got, e.values...)
+		}
+		w.publish(b, "p", "a/0", len(es))
+	}
+	if !slices.Equal(got, values(pad, 0, 0, 300)) {
+		t.Fatalf("got %d records", len(got))
+	}
+	w.produce("a", 0, pad, 300, 20)
+	in.conditions.met(t, conditionPressure)
+}
+
+func TestCommitsTheLeastPosition(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	in := w.start(Options{Topics: "a"})
+	b := w.buffer()
+	for i := range 5 {
+		w.produce("a", 0, "x", i*10, 10)
+		w.expect("a/0", values("x", 0, 0, i*10+10))
+	}
+	slow := w.publish(b, "slow", "a/0", 2)
+	fast := w.publish(b, "fast", "a/0", 2) // of those that are left
+	if fast <= slow {
+		t.Fatal("the lane has too few entries")
+	}
+	eventually(t, "the least is committed", func() bool { return w.committed("s", "a", 0) == slow })
+	if at := w.committed("s", "a", 1); at != 0 {
+		t.Errorf("nobody has read a/1, and %d is committed", at)
+	}
+	_ = in.stop()
+	// Never lower, though Redis knows of the slow one alone now.
+	w.flush()
+	in = w.start(Options{Topics: "a"})
+	w.expect("a/0", values("x", 0, int(slow), 50-int(slow)))
+	least := w.publish(b, "slow", "a/0", 1)
+	_ = in.stop() // commits at the end
+	if at := w.committed("s", "a", 0); at < slow || at > least {
+		t.Errorf("%d is committed, want %d to %d", at, slow, least)
+	}
+}
+
+func TestTopicMadeAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	in := w.start(Options{Topics: "a"})
+	w.produce("a", 0, "old", 0, 100)
+	w.expect("a/0", values("old", 0, 0, 100))
+	w.deleteTopic("a")
+	w.createTopic("a", 1)
+	w.p = w.client()
+	w.produce("a", 0, "new", 0, 50)
+	w.expect("a/0@1", values("new", 0, 0, 50))
+	w.expect("a/0", values("old", 0, 0, 100))
+	if s, err := w.buffer().Shards(t.Context()); err != nil || !slices.Equal(s["a/0"], []string{"a/0", "a/0@1"}) {
+		t.Errorf("registered: %v %v", s, err)
+	}
+	// While nobody looks, and longer than the one before.
+	_ = in.stop()
+	w.deleteTopic("a")
+	w.createTopic("a", 1)
+	w.p = w.client()
+	w.produce("a", 0, "newer", 0, 200)
+	in = w.start(Options{Topics: "a", Start: "latest"})
+	w.expect("a/0@2", values("newer", 0, 0, 200))
+	// Redis forgets the epochs; the group's offsets don't.
+	_ = in.stop()
+	w.flush()
+	w.start(Options{Topics: "a"})
+	w.expect("a/0@2", values("newer", 0, 0, 200))
+	if es := w.lane("a/0"); len(es) > 0 {
+		t.Errorf("the first lane has %d entries of another topic", len(es))
+	}
+}
+
+func TestRetentionOvertakes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	in := w.start(Options{Topics: "a"})
+	w.produce("a", 0, "x", 0, 100)
+	w.expect("a/0", values("x", 0, 0, 100))
+	_ = in.stop()
+	w.produce("a", 0, "x", 100, 100)
+	w.deleteRecords("a", 0, 150)
+	in = w.start(Options{Topics: "a"})
+	in.conditions.says(t, conditionLost, "no longer has offsets 100 to 149")
+	eventually(t, "the rest is there", func() bool {
+		vs := []string{}
+		msgs := w.entries("a/0")
+		for _, e := range msgs {
+			vs = append(vs, e.values...)
+		}
+		return slices.Equal(vs, append(values("x", 0, 0, 100), values("x", 0, 150, 50)...))
+	})
+	es := w.entries("a/0")
+	if last := es[len(es)-1]; last.from != 150 || es[len(es)-2].next != 100 {
+		t.Errorf("the gap must be seen in the lane: %d then %d", es[len(es)-2].next, last.from)
+	}
+}
+
+// TestSourceCutOff: an unclean election ended the partition before the lane's tail.
+func TestSourceCutOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	in := w.start(Options{Topics: "a"})
+	w.produce("a", 0, "x", 0, 100)
+	w.expect("a/0", values("x", 0, 0, 100))
+	_ = in.stop()
+	key := "windrow:{s/a/0}:lane:a/0:tail"
+	if w.redis.HGet(key, "next") != "100" {
+		t.Fatalf("the tail is %q", w.redis.HGet(key, "next"))
+	}
+	w.redis.HSet(key, "next", "130") // as if it had had 30 more
+	in = w.start(Options{Topics: "a"})
+	in.conditions.says(t, conditionLost, "unclean")
+	w.produce("a", 0, "x", 100, 10)
+	w.expect("a/0@1", values("x", 0, 100, 10))
+}
+
+func TestWaitsForRedisAndKafka(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	w.produce("a", 0, "x", 0, 10)
+	w.redis.Close()
+	in := w.start(Options{Topics: "a"})
+	in.conditions.says(t, conditionRedis, "refused")
+	if err := w.redis.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	w.expect("a/0", values("x", 0, 0, 10))
+	in.conditions.met(t, conditionRedis)
+	w.redis.Close()
+	w.produce("a", 0, "x", 10, 10)
+	in.conditions.says(t, conditionRedis, "refused")
+	if err := w.redis.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	w.expect("a/0", values("x", 0, 0, 20))
+	in.conditions.met(t, conditionRedis)
+	w.kafka.Close()
+	in.conditions.says(t, conditionKafka, "")
+	if err := in.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOtherSettingsEndIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	if _, err := w.buffer().Claim(t.Context(), buffer.Settings{Shards: 3, ShardKey: "id"}); err != nil {
+		t.Fatal(err)
+	}
+	c := wire.New(wire.Config{Brokers: w.kafka.ListenAddrs()})
+	defer c.Close()
+	in, err := New(Options{Cluster: c, Buffer: w.buffer(), Topics: "a", Group: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := in.Run(ctx); !errors.Is(err, buffer.ErrSettings) {
+		t.Fatal(err)
+	}
+}
+
+func TestLargeRecords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.createTopic("a", 2, "max.message.bytes", "67108864")
+	w.p = w.client(kgo.ProducerBatchMaxBytes(64<<20), kgo.BrokerMaxWriteBytes(100<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	var want []string
+	for _, size := range []int{1, 10 << 20, 1} {
+		v := strings.Repeat("v", size)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		if err := w.p.ProduceSync(ctx, &kgo.Record{Topic: "a", Value: []byte(v)}, &kgo.Record{Topic: "a", Partition: 1, Value: []byte(v)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		want = append(want, v)
+	}
+	w.start(Options{Topics: "a"})
+	for _, lane := range []string{"a/0", "a/1"} {
+		key := "windrow:{s/" + lane + "}:lane:" + lane + ":tail"
+		eventually(t, "lane "+lane+" is complete", func() bool { return w.redis.HGet(key, "next") == "3" })
+		if !slices.Equal(w.values(lane), want) {
+			t.Errorf("lane %s has not the records of its source", lane)
+		}
+	}
 }

@@ -15,7 +15,7 @@ const (
 	pauseLeast  = 5 * time.Millisecond   // between looks whether there is room again, at first
 	pauseAtMost = 500 * time.Millisecond // and after a while
 	fullLong    = time.Second            // a lane that is full longer than this shows as back-pressure …
-	fullGone    = 5 * time.Second        // … until it has not been so for this long
+	fullGone    = 3 * time.Second        // … until it has not been so for this long
 	resumeRoom  = 1 << 20                // room to wait for, in bytes; a quarter of a small lane
 )
 
