@@ -49,6 +49,8 @@ type Machine struct {
 	bound   int64    // records count as received no earlier
 	calls   int      // of out
 	empties int      // windows without records that it may still give
+	from    int64    // the interval that the last record was received in; 0 where that doesn't matter
+	to      int64
 	current *queue   // without key: the queue that the last record went to
 	touched []*queue // those that got records; nil where the queue is no more
 	spare   []*queue // to be used again

@@ -79,14 +79,13 @@ func (m *Machine) join(r *record.Record) bool {
 
 // find returns the queue that r is to wait in; nil if r has no key.
 func (m *Machine) find(r *record.Record, at int64) *queue {
-	var start, end int64
-	if m.traits.Received {
-		start, end = m.strategy.Span(at)
+	if m.traits.Received && (at < m.from || at >= m.to) {
+		m.from, m.to = m.strategy.Span(at)
 	}
-	if m.current != nil && (!m.traits.Received || m.current.Start == start) {
+	if m.current != nil && m.current.Start == m.from {
 		return m.current
 	}
-	m.name = appendInterval(m.name[:0], m.traits.Received, start)
+	m.name = appendInterval(m.name[:0], m.traits.Received, m.from)
 	prefix := len(m.name)
 	if m.keyed {
 		var err error
@@ -99,7 +98,7 @@ func (m *Machine) find(r *record.Record, at int64) *queue {
 	q := m.queues[string(m.name)]
 	if q == nil {
 		q = m.add(string(m.name), prefix)
-		q.Start, q.End = start, end
+		q.Start, q.End = m.from, m.to
 	}
 	if !m.keyed {
 		m.current = q
