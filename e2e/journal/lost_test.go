@@ -16,7 +16,7 @@ import (
 func behindFrames(t *testing.T) (*lab.KafkaServer, *frames) {
 	t.Helper()
 	proxy := newFrames(t)
-	k := lab.Kafka(t, lab.NotStarted(), lab.Property("advertised.listeners", "PLAINTEXT://"+proxy.addr))
+	k := lab.Kafka(t, lab.NotStarted(), lab.Property("broker.session.timeout.ms", "30000"), lab.Property("advertised.listeners", "PLAINTEXT://"+proxy.addr))
 	proxy.target = k.Addr
 	k.Start(t)
 	return k, proxy

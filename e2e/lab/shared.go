@@ -59,7 +59,8 @@ var startSharedKafka = sync.OnceValues(func() (*KafkaServer, error) {
 	if dir, err = os.MkdirTemp(dir, "kafka"); err != nil {
 		return nil, err
 	}
-	k, err := newKafka(dir)
+	// It is never killed, and on a busy machine it shall not lose its leaderships for a heartbeat that came late.
+	k, err := newKafka(dir, Property("broker.session.timeout.ms", "30000"))
 	if err != nil {
 		return nil, err
 	}

@@ -25,11 +25,16 @@ func appendKey(dst []byte, shard string, kind byte, i uint64) []byte {
 	return strconv.AppendUint(dst, i, 10)
 }
 
-func ownerKey(shard string) []byte { return append([]byte(shard), '/', kindOwner) }
+const ownerSuffix = "/o"
+
+func ownerKey(shard string) []byte { return []byte(shard + ownerSuffix) }
 
 // parseKey tells the kind and index of a key, if it is one of the shard's. Names of shards may hold slashes.
 func parseKey(key []byte, shard string) (kind byte, i uint64, ok bool) {
 	rest, ok := strings.CutPrefix(string(key), shard)
+	if ok && rest == ownerSuffix {
+		return kindOwner, 0, true
+	}
 	if !ok || len(rest) < 4 || rest[0] != '/' || rest[2] != '/' {
 		return 0, 0, false
 	}
@@ -80,7 +85,7 @@ type decisionsRecord struct {
 func (a *assembler) add(e *entry) error {
 	kind, i, ok := parseKey(e.key, a.shard)
 	if !ok || len(e.value) == 0 {
-		return nil
+		return nil // a tombstone is nobody's of ours
 	}
 	if a.superseded(e) {
 		a.ignored++

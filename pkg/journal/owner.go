@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/record"
 )
@@ -76,15 +78,23 @@ func (o *Owner) commitAtLeastOnce(ctx context.Context, outputs, records []wire.B
 }
 
 func (w *writer) deliver(ctx context.Context, outputs, records []wire.Batch) error {
-	for _, batches := range [][]wire.Batch{outputs, records} {
-		if len(batches) == 0 {
-			continue
-		}
-		if _, err := w.produce(ctx, batches, false); err != nil {
+	if len(outputs) > 0 {
+		if _, err := w.produce(ctx, outputs, false); err != nil {
 			return refusal(err)
 		}
 	}
-	return nil
+	if len(records) == 0 {
+		return nil
+	}
+	// Right after a checkpoint the journal's partition is still in its transaction, and refuses others (48): not acted
+	// on, the same may be sent again.
+	at := place{w.j.o.Topic, w.partition}
+	sequence := w.sequences[at]
+	return refusal(w.repeat(ctx, kafka.InvalidTransactionState, func() error {
+		w.sequences[at] = sequence
+		_, err := w.produce(ctx, records, false)
+		return err
+	}))
 }
 
 // decisionBatches encodes decisions as one record, or as several if they are many; n is their number.

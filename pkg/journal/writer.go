@@ -68,7 +68,7 @@ func (w *writer) transact(ctx context.Context, batches []wire.Batch) ([]int64, e
 	if err != nil {
 		return nil, refusal(err)
 	}
-	if err := w.repeat(ctx, func() error { return w.txn.End(ctx, w.producer, true) }); err != nil {
+	if err := w.repeat(ctx, kafka.ConcurrentTransactions, func() error { return w.txn.End(ctx, w.producer, true) }); err != nil {
 		err = fmt.Errorf("commit the transaction: %w", err)
 		if wire.Fenced(err) {
 			return nil, fmt.Errorf("%w: %w", ErrFenced, err)
@@ -99,15 +99,15 @@ next:
 			delete(w.places, topic)
 		}
 	}
-	return w.repeat(ctx, func() error { return w.txn.Add(ctx, w.producer, w.places) })
+	return w.repeat(ctx, kafka.ConcurrentTransactions, func() error { return w.txn.Add(ctx, w.producer, w.places) })
 }
 
-// repeat asks again as long as Kafka says that it is still completing the transaction before (51): that answer, and no
-// other, tells that the request was not acted on and was the last of its kind.
-func (w *writer) repeat(ctx context.Context, ask func() error) error {
+// repeat asks again as long as Kafka answers that the transaction before is still being completed (51, of a transaction's
+// calls): that answer, and no other, tells that the request was not acted on and was the last of its kind.
+func (w *writer) repeat(ctx context.Context, completing kafka.Error, ask func() error) error {
 	for pause := addBackoff; ; pause = min(2*pause, addBackoffMax) {
 		err := ask()
-		if !errors.Is(err, kafka.ConcurrentTransactions) {
+		if !errors.Is(err, completing) {
 			return err
 		}
 		repeated.Inc()
