@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -87,5 +88,21 @@ func TestAllocations(t *testing.T) {
 		if n := testing.AllocsPerRun(5, fill) / benchWindows; n > 2 {
 			t.Errorf("output %s: %.1f allocations a window, want its id alone", output, n)
 		}
+	}
+}
+
+// What a burst needed is given back.
+func TestMemoryIsGivenBack(t *testing.T) {
+	g := benchGroup(t, sink.OutputWindow)
+	for i := range int64(40) {
+		g.Add(sinktest.Now, sinktest.Window(i, bytes.Repeat([]byte("1"), batchBytes*2/3)))
+	}
+	g.Reset()
+	for i := range int64(2 * keepResets) {
+		g.Add(sinktest.Now, sinktest.Window(i, []byte("1")))
+		g.Reset()
+	}
+	if len(g.out.free) > 1 {
+		t.Errorf("%d batches are kept, want 1", len(g.out.free))
 	}
 }

@@ -1,195 +1,54 @@
-package kafka
+package kafka_test
 
 import (
 	"bytes"
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/windrow-io/windrow/internal/wire"
-	"github.com/windrow-io/windrow/pkg/record"
 	"github.com/windrow-io/windrow/pkg/sink"
+	"github.com/windrow-io/windrow/pkg/sink/kafka"
+	"github.com/windrow-io/windrow/pkg/sink/kafka/kafkatest"
 	"github.com/windrow-io/windrow/pkg/sink/sinktest"
 )
 
 const (
-	outTopic  = "out"
-	deadTopic = "out.dead"
+	outTopic   = "out"
+	maxMessage = 64 << 10
 )
 
-// target is a sink, its cluster in process, and readers of another make.
+// target is a sink with a cluster in process.
 type target struct {
-	fake    *kfake.Cluster
-	cluster *wire.Cluster
-	sink    *Sink
-	output  sink.Output
+	*kafkatest.Target
+	fake *kfake.Cluster
+	sink *kafka.Sink
 }
 
-func newTarget(t *testing.T, output sink.Output, opts ...kfake.Opt) *target {
+func newTarget(t *testing.T, output sink.Output, opts ...kfake.Opt) target {
 	t.Helper()
 	fake, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(2)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
-	c := wire.New(wire.Config{Brokers: fake.ListenAddrs(), ClientID: "sink-test"})
-	t.Cleanup(c.Close)
-	s := New(c, Options{Topic: outTopic, Output: output})
-	t.Cleanup(func() { _ = s.Close(context.Background()) })
-	return &target{fake: fake, cluster: c, sink: s, output: output}
+	x := kafkatest.Open(t, fake.ListenAddrs(), outTopic, output)
+	return target{x, fake, x.Sink().(*kafka.Sink)}
 }
-
-func (x *target) Sink() sink.Sink { return x.sink }
-
-// Write sends the batches, one after the other where they go to one partition.
-func (x *target) Write(t *testing.T, g sink.Group) {
-	t.Helper()
-	for _, b := range g.Batches() {
-		raw, err := b.Builder.Seal(record.Producer{ID: -1, Epoch: -1}, -1, false, record.None)
-		if err != nil {
-			t.Fatal(err)
-		}
-		leader, err := x.cluster.Leader(t.Context(), b.Topic, b.Partition)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := x.cluster.Produce(t.Context(), leader, "", []wire.Raw{{Topic: b.Topic, Partition: b.Partition, Bytes: raw}}, 5*time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got[0].Err != nil {
-			t.Fatalf("a batch of %d bytes for %s/%d: %v", len(raw), b.Topic, b.Partition, got[0].Err)
-		}
-	}
-}
-
-// consume reads all of a topic, partition after partition.
-func (x *target) consume(t *testing.T, topic string) (records []*kgo.Record) {
-	t.Helper()
-	topics, err := x.cluster.Topics(t.Context(), topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if topics[0].Err != nil {
-		return nil
-	}
-	var partitions []int32
-	for _, p := range topics[0].Partitions {
-		partitions = append(partitions, p.ID)
-	}
-	ends, err := x.cluster.Offsets(t.Context(), topic, partitions, wire.Latest, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range partitions {
-		if ends[p] == 0 {
-			continue
-		}
-		client, err := kgo.NewClient(kgo.SeedBrokers(x.fake.ListenAddrs()...), kgo.FetchMaxWait(50*time.Millisecond),
-			kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {p: kgo.NewOffset().AtStart()}}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for next := int64(0); next < ends[p]; {
-			fetches := client.PollFetches(t.Context())
-			if err := fetches.Err(); err != nil {
-				t.Fatal(err)
-			}
-			fetches.EachRecord(func(r *kgo.Record) {
-				records = append(records, r)
-				next = r.Offset + 1
-			})
-		}
-		client.Close()
-	}
-	return records
-}
-
-func (x *target) Read(t *testing.T) (out []sinktest.Item, dead []map[string]any) {
-	t.Helper()
-	for _, r := range x.consume(t, outTopic) {
-		it := sinktest.Item{Key: r.Key, Value: sinktest.As(r.Value)}
-		if r.Timestamp.UnixMilli() != sinktest.Now {
-			t.Errorf("a record's timestamp is %d, want now", r.Timestamp.UnixMilli())
-		}
-		if x.output == sink.OutputRecords && header(r, HeaderID) == "" {
-			for _, h := range r.Headers {
-				it.Headers = append(it.Headers, record.Header{Key: h.Key, Value: h.Value})
-			}
-		} else {
-			it.ID = header(r, HeaderID)
-			if m, ok := it.Value.(map[string]any); ok && m["id"] != nil {
-				if m["id"] != it.ID || fmt.Sprint(m["start"]) != header(r, HeaderStart) || fmt.Sprint(m["end"]) != header(r, HeaderEnd) {
-					t.Errorf("the headers %q don't fit the window", r.Headers)
-				}
-			}
-		}
-		out = append(out, it)
-	}
-	for _, r := range x.consume(t, deadTopic) {
-		l := sinktest.Decode(r.Value).(map[string]any)
-		if l["id"] != header(r, HeaderID) {
-			t.Errorf("the header %q doesn't fit the dead letter %v", header(r, HeaderID), l["id"])
-		}
-		dead = append(dead, l)
-	}
-	return out, dead
-}
-
-func header(r *kgo.Record, key string) string {
-	for _, h := range r.Headers {
-		if h.Key == key {
-			return string(h.Value)
-		}
-	}
-	return ""
-}
-
-// alter sets a topic's max.message.bytes.
-func (x *target) alter(t *testing.T, topic string, maxBytes int) {
-	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(x.fake.ListenAddrs()...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
-	res := kmsg.NewIncrementalAlterConfigsRequestResource()
-	res.ResourceType, res.ResourceName = kmsg.ConfigResourceTypeTopic, topic
-	cfg := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
-	cfg.Name, cfg.Value = "max.message.bytes", kmsg.StringPtr(strconv.Itoa(maxBytes))
-	res.Configs = append(res.Configs, cfg)
-	req.Resources = append(req.Resources, res)
-	resp, err := req.RequestWith(t.Context(), client)
-	if err == nil {
-		err = kerr.ErrorForCode(resp.Resources[0].ErrorCode)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-const maxMessage = 64 << 10
 
 func TestConformance(t *testing.T) {
-	sinktest.Run(t, sinktest.Backend{Ordered: true, Keys: true, Limit: usable(maxMessage),
-		Open: func(t *testing.T, output sink.Output) sinktest.Target {
-			x := newTarget(t, output, kfake.SeedTopics(3, outTopic, deadTopic))
-			x.alter(t, outTopic, maxMessage)
-			x.alter(t, deadTopic, maxMessage)
-			return x
-		}})
+	sinktest.Run(t, kafkatest.Backend(func(t *testing.T, output sink.Output) *kafkatest.Target {
+		return newTarget(t, output).Target
+	}))
 }
 
-func check(t *testing.T, s *Sink) {
+func check(t *testing.T, s sink.Sink) {
 	t.Helper()
 	if err := s.Check(t.Context()); err != nil {
 		t.Fatal(err)
@@ -199,10 +58,10 @@ func check(t *testing.T, s *Sink) {
 func TestCheckMakesTheTopic(t *testing.T) {
 	x := newTarget(t, "", kfake.DefaultNumPartitions(5))
 	check(t, x.sink)
-	if got := x.sink.out.limits(); got != (limits{5, usable(defaultMaxBytes)}) {
+	if got := x.sink.Learned(); got != (kafka.Limits{5, kafka.Usable(kafka.DefaultMaxBytes)}) {
 		t.Errorf("learned %+v", got)
 	}
-	if x.sink.dead.now.Load() != nil {
+	if x.sink.KnowsDead() {
 		t.Error("the topic of dead letters was made before there is one")
 	}
 	g := x.sink.Group(sinktest.Stream, sinktest.Pipeline, sinktest.Shard)
@@ -240,14 +99,14 @@ func TestCheckWithoutTheRightToReadTheConfiguration(t *testing.T) {
 		return resp, nil, true
 	})
 	check(t, x.sink)
-	if got := x.sink.out.limits(); got != (limits{3, usable(defaultMaxBytes)}) {
+	if got := x.sink.Learned(); got != (kafka.Limits{3, kafka.Usable(kafka.DefaultMaxBytes)}) {
 		t.Errorf("assumed %+v", got)
 	}
 }
 
 func TestCheckRefusesAUselessLimit(t *testing.T) {
 	x := newTarget(t, "", kfake.SeedTopics(1, outTopic))
-	x.alter(t, outTopic, 100)
+	x.Alter(t, outTopic, 100)
 	if err := x.sink.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "max.message.bytes is 100") {
 		t.Errorf("got %v", err)
 	}
@@ -256,9 +115,9 @@ func TestCheckRefusesAUselessLimit(t *testing.T) {
 func TestCheckAgainLearnsAnew(t *testing.T) {
 	x := newTarget(t, "", kfake.SeedTopics(1, outTopic))
 	check(t, x.sink)
-	x.alter(t, outTopic, maxMessage)
+	x.Alter(t, outTopic, maxMessage)
 	check(t, x.sink)
-	if got := x.sink.out.limits(); got != (limits{1, usable(maxMessage)}) {
+	if got := x.sink.Learned(); got != (kafka.Limits{1, kafka.Usable(maxMessage)}) {
 		t.Errorf("learned %+v", got)
 	}
 }
@@ -283,11 +142,11 @@ func TestBytesAndPartitions(t *testing.T) {
 		g.Add(sinktest.Now, sinktest.Keyed(fmt.Appendf(nil, "key %d", i), i, value))
 	}
 	x.Write(t, g)
-	for _, r := range x.consume(t, outTopic) {
+	for _, r := range x.Consume(t, outTopic) {
 		if !bytes.Contains(r.Value, append(append([]byte("["), value...), ']')) {
 			t.Errorf("the value is changed: %s", r.Value)
 		}
-		if want := partitionOf(r.Key, 4); r.Partition != want {
+		if want := kafka.PartitionOf(r.Key, 4); r.Partition != want {
 			t.Errorf("key %q is in partition %d, want %d", r.Key, r.Partition, want)
 		}
 	}
@@ -312,7 +171,7 @@ func TestBytesAndPartitions(t *testing.T) {
 	}
 	g.Reset()
 	for i := range int64(5) {
-		g.Add(sinktest.Now, sinktest.Window(10+i, bytes.Repeat([]byte("1"), batchBytes*2/3)))
+		g.Add(sinktest.Now, sinktest.Window(10+i, bytes.Repeat([]byte("1"), kafka.BatchBytes*2/3)))
 	}
 	f := first[0]
 	if got, want := fmt.Sprint(used(g)), fmt.Sprint([]int32{f, (f + 1) % 4, (f + 2) % 4, (f + 3) % 4, f}); got != want {
@@ -324,7 +183,7 @@ func TestBytesAndPartitions(t *testing.T) {
 // A window larger than a batch of several is one record as long as the topic allows it.
 func TestLargeLimit(t *testing.T) {
 	x := newTarget(t, "", kfake.SeedTopics(1, outTopic))
-	x.alter(t, outTopic, 8<<20)
+	x.Alter(t, outTopic, 8<<20)
 	check(t, x.sink)
 	g := x.sink.Group(sinktest.Stream, sinktest.Pipeline, sinktest.Shard)
 	g.Add(sinktest.Now, sinktest.Window(0, []byte("1")))
@@ -336,23 +195,5 @@ func TestLargeLimit(t *testing.T) {
 	x.Write(t, g)
 	if out, _ := x.Read(t); len(out) != 3 {
 		t.Errorf("%d windows, want 3", len(out))
-	}
-}
-
-// What a burst needed is given back.
-func TestMemoryIsGivenBack(t *testing.T) {
-	x := newTarget(t, "", kfake.SeedTopics(1, outTopic))
-	check(t, x.sink)
-	g := x.sink.Group(sinktest.Stream, sinktest.Pipeline, sinktest.Shard).(*group)
-	for i := range int64(40) {
-		g.Add(sinktest.Now, sinktest.Window(i, bytes.Repeat([]byte("1"), batchBytes*2/3)))
-	}
-	g.Reset()
-	for i := range int64(2 * keepResets) {
-		g.Add(sinktest.Now, sinktest.Window(i, []byte("1")))
-		g.Reset()
-	}
-	if len(g.out.free) > 1 {
-		t.Errorf("%d batches are kept, want 1", len(g.out.free))
 	}
 }

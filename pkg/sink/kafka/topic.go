@@ -111,6 +111,8 @@ func (t *topic) create(ctx context.Context) (int32, error) {
 	case err == nil:
 		t.log.Info("made the output topic, with the brokers' default partitions and replicas", zap.String("topic", t.name))
 	case errors.Is(err, kafka.TopicAlreadyExists): // somebody else was faster
+	case wire.Retry(err):
+		return 0, fmt.Errorf("topic %s does not exist; making it: %w", t.name, err)
 	default:
 		return 0, fmt.Errorf("topic %s does not exist and can't be made: %w: make it by hand "+
 			"(kafka-topics.sh --create --topic %s --partitions N), or grant this user Create on it", t.name, err, t.name)

@@ -18,9 +18,6 @@ func filler(i, n int) []byte {
 }
 
 func testSplit(t *testing.T, b Backend) {
-	if b.Limit == 0 {
-		t.Skip("no limit")
-	}
 	target, g := open(t, b, sink.OutputWindow)
 	var values [][]byte
 	for i := range 11 {
@@ -56,9 +53,6 @@ func testSplit(t *testing.T, b Backend) {
 }
 
 func testOversize(t *testing.T, b Backend) {
-	if b.Limit == 0 {
-		t.Skip("no limit")
-	}
 	for _, output := range []sink.Output{sink.OutputWindow, sink.OutputData, sink.OutputRecords} {
 		target, g := open(t, b, output)
 		w := Keyed([]byte("k"), 0, []byte("1"), filler(1, b.Limit), []byte("3"))
@@ -130,9 +124,6 @@ func testOversize(t *testing.T, b Backend) {
 }
 
 func testHugeKey(t *testing.T, b Backend) {
-	if b.Limit == 0 {
-		t.Skip("no limit")
-	}
 	key := bytes.Repeat([]byte("k"), b.Limit+1)
 	target, g := open(t, b, sink.OutputWindow)
 	w, empty := Keyed(key, 0, []byte("1"), []byte("2")), Keyed(key, 1)

@@ -153,9 +153,6 @@ func testOddKeys(t *testing.T, b Backend) {
 }
 
 func testOrder(t *testing.T, b Backend) {
-	if !b.Ordered {
-		t.Skip("not promised")
-	}
 	target, g := open(t, b, sink.OutputWindow)
 	const n = 60
 	seq := int64(0)
@@ -182,9 +179,6 @@ func testOrder(t *testing.T, b Backend) {
 }
 
 func testRepeat(t *testing.T, b Backend) {
-	if !b.Repeats {
-		t.Skip("not promised")
-	}
 	target, g := open(t, b, sink.OutputWindow)
 	fill := func(g sink.Group) {
 		for i := range int64(5) {

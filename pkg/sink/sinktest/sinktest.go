@@ -46,18 +46,32 @@ type Backend struct {
 	Keys    bool // OutputData and results come with the window's key
 }
 
-// Run runs the suite.
+// Run runs the suite, as far as the backend promises what it is about.
 func Run(t *testing.T, b Backend) {
 	for _, c := range []struct {
-		name string
-		test func(*testing.T, Backend)
+		name     string
+		promised bool
+		test     func(*testing.T, Backend)
 	}{
-		{"Windows", testWindows}, {"Data", testData}, {"Records", testRecords}, {"Results", testResults},
-		{"EmptyWindow", testEmpty}, {"OddKeys", testOddKeys}, {"HugeKey", testHugeKey}, {"Order", testOrder},
-		{"Repeat", testRepeat}, {"Split", testSplit}, {"Oversize", testOversize},
-		{"DeadRecords", testDeadRecords}, {"DeadWindow", testDeadWindow}, {"Reuse", testReuse}, {"Concurrent", testConcurrent},
+		{"Windows", true, testWindows},
+		{"Data", true, testData},
+		{"Records", true, testRecords},
+		{"Results", true, testResults},
+		{"EmptyWindow", true, testEmpty},
+		{"OddKeys", true, testOddKeys},
+		{"HugeKey", b.Limit > 0, testHugeKey},
+		{"Order", b.Ordered, testOrder},
+		{"Repeat", b.Repeats, testRepeat},
+		{"Split", b.Limit > 0, testSplit},
+		{"Oversize", b.Limit > 0, testOversize},
+		{"DeadRecords", true, testDeadRecords},
+		{"DeadWindow", true, testDeadWindow},
+		{"Reuse", true, testReuse},
+		{"Concurrent", true, testConcurrent},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, b) })
+		if c.promised {
+			t.Run(c.name, func(t *testing.T) { c.test(t, b) })
+		}
 	}
 }
 
