@@ -409,6 +409,12 @@ func (f *feed) waiting() bool {
 	return slices.ContainsFunc(f.lanes, func(l *lane) bool { return len(l.spans) > 0 })
 }
 
+// single reports whether the lanes are of one partition: then the order of the records does not depend on which of them
+// were read together.
+func (f *feed) single() bool {
+	return !slices.ContainsFunc(f.lanes, func(l *lane) bool { return l.source.TopicPartition != f.lanes[0].source.TopicPartition })
+}
+
 // drop forgets the decoder's memory: no record given so far is used any more.
 func (f *feed) drop() { f.decoder.Reset() }
 

@@ -203,7 +203,7 @@ func (o *owner) step(ctx context.Context, g got) {
 	o.decide(&d, o.everything(), o.noteReceipts(&d))
 	o.since += bytes
 	o.moved = o.moved || moved
-	if d.Outputs == 0 && !o.machine.NeedsTurns() {
+	if d.Outputs == 0 && !o.machine.NeedsTurns() && o.feed.single() {
 		return // it joins the next one: nobody saw it
 	}
 	d.Positions = o.feed.positions()
