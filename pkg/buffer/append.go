@@ -10,11 +10,15 @@ import (
 type Tail struct {
 	Exists bool
 	Next   int64  // the next source offset
-	Bytes  int64  // appended ever
+	Bytes  int64  // appended ever: record batches, and entryCost for each entry
 	High   int64  // the source's high watermark as the last append saw it
 	Held   int64  // Bytes less those before the trimmed position: what counts against BUFFER_MAX_BYTES
 	Topic  string // the source topic's id, as the ingester wrote it
 }
+
+// entryCost is what an entry costs Redis besides its batches, in bytes: its fields, and its place in the pending list of
+// a pipeline. It matters for entries of one record each; Redis rounds large ones up by as much as a quarter.
+const entryCost = 128
 
 // Append is what to append. With Batches nil only the tail moves.
 type Append struct {
@@ -128,7 +132,7 @@ func (a *Appender) append(ctx context.Context, e Append) (Tail, error) {
 	cmds = append(cmds, []any{"MULTI"})
 	if e.Batches != nil {
 		last = e.Next
-		want.Bytes += int64(len(e.Batches))
+		want.Bytes += int64(len(e.Batches)) + entryCost
 		cmds = append(cmds, []any{"XADD", a.laneKey, "*", fieldFrom, from, fieldNext, e.Next, fieldBefore, a.tail.Bytes, fieldBatches, e.Batches})
 	}
 	cmds = append(cmds, []any{"HSET", a.key, tailNext, want.Next, tailLast, last, tailBytes, want.Bytes, tailHigh, want.High, tailTopic, want.Topic},

@@ -4,16 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/windrow-io/windrow/internal/redistest"
 )
+
+func TestMain(m *testing.M) {
+	ClientLog(zap.NewNop())
+	os.Exit(m.Run())
+}
 
 func open(t testing.TB, url string) *Buffer {
 	t.Helper()
@@ -80,7 +87,7 @@ func TestAppend(t *testing.T) {
 		equal(t, must1(a.Tail(ctx))(t), Tail{})
 		equal(t, must1(other.Tail(ctx))(t), Tail{})
 
-		equal(t, appendRange(t, a, 7, 10), Tail{Exists: true, Next: 10, Bytes: 4, High: 15, Held: 4, Topic: "id"})
+		equal(t, appendRange(t, a, 7, 10), Tail{Exists: true, Next: 10, Bytes: 4 + entryCost, High: 15, Held: 4 + entryCost, Topic: "id"})
 		equal(t, appendRange(t, a, 10, 20).Next, 20)
 		if _, err := other.Append(ctx, Append{From: 7, Next: 10, Batches: payload(7, 10)}); !errors.Is(err, ErrConflict) {
 			t.Fatalf("the other's append: %v", err)
@@ -161,7 +168,7 @@ func TestRead(t *testing.T) {
 		}
 		l := turn.Lanes[0]
 		equal(t, []any{l.Lane, len(l.Entries), l.Cut, l.Rescan, l.Tail, l.High}, []any{"t/0", 4, true, false, int64(10), int64(15)})
-		equal(t, l.Entries[2].Bytes, 6)
+		equal(t, l.Entries[2].Bytes, 6+2*entryCost)
 		next := must1(r.Read(ctx, time.Second, 100))(t)
 		equal(t, []any{len(next.Lanes[0].Entries), next.Lanes[0].Cut}, []any{6, false})
 		equal(t, string(l.Entries[0].Batches), "0-1") // still valid

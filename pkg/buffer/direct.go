@@ -68,9 +68,10 @@ func (b *Buffer) Append(ctx context.Context, value any, opts ...AppendOption) er
 	return nil
 }
 
-// Position is an entry ID of the direct lane as a position: ms<<20 | seq. It orders the IDs that Redis makes; IDs that a
-// client makes up with a seq of 2^20 and more count as the last one of their millisecond.
-func Position(ms, seq int64) int64 { return ms<<20 | min(seq, 1<<20-1) }
+// Position is an entry ID of the direct lane as a position: ms<<20 | seq. It orders the IDs that Redis makes; of IDs that a
+// client makes up, those with a seq of 2^20 and more count as the last of their millisecond, and those after the year
+// 2248 as of that year's.
+func Position(ms, seq int64) int64 { return min(ms, 1<<43-2)<<20 | min(seq, 1<<20-1) }
 
 // decodeDirect makes an Entry and a record of an entry of the direct lane. A field that is missing leaves its place
 // empty: whatever a client wrote becomes a record.

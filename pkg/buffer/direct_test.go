@@ -67,7 +67,7 @@ func TestDirect(t *testing.T) {
 		equal(t, length(), 8)
 		publish("q", 2)
 		equal(t, length(), 6)
-		noError(t, c.HSet(ctx, b.trimKey(Direct), markField("q", DirectLane), Mark{Position: 1, Ms: lt.Entries[1].Ms, Seq: lt.Entries[1].Seq, at: 1}.encode()).Err())
+		noError(t, c.HSet(ctx, b.trimKey(Direct), markField("q", DirectLane), Mark{Position: 1, Ms: lt.Entries[1].Ms, Seq: lt.Entries[1].Seq, At: 1}.encode()).Err())
 		publish("p", 8)
 		equal(t, length(), 6)
 		publish("q", 8)

@@ -26,6 +26,14 @@ type Entry struct {
 	Record     *record.Record // direct lane: the record; Offset is the position
 }
 
+// End is what was appended to the lane ever, up to the end of this entry: the Bytes of a Mark behind it.
+func (e *Entry) End() int64 {
+	if e.Batches == nil {
+		return e.Bytes
+	}
+	return e.Bytes + int64(len(e.Batches)) + entryCost
+}
+
 // LaneTurn is what one Read got from one lane.
 type LaneTurn struct {
 	Lane    string
@@ -50,7 +58,12 @@ type Reader struct {
 	mem                     [2]memory
 	turns                   int
 	heal                    sink
+	wary                    int // after an error: the count that is tried, doubled by each read that works; else 0
 }
+
+// maxWary ends the caution after an error. What was asked for may have been too much for the time-out and the network in
+// between, and asking for as much again would fail for ever.
+const maxWary = 1 << 10
 
 // laneState is what a Reader knows of a lane.
 type laneState struct {
@@ -145,21 +158,28 @@ func (r *Reader) Read(ctx context.Context, block time.Duration, count int) (*Tur
 	if d, ok := ctx.Deadline(); ok {
 		block = min(block, max(0, time.Until(d)-50*time.Millisecond)) // not a time-out, which would cost the connection
 	}
+	if count = max(1, count); r.wary > 0 {
+		count = min(count, r.wary)
+	}
 	r.turns++
 	m := &r.mem[r.turns%2]
-	err := r.read(ctx, m, block, max(1, count))
+	err := r.read(ctx, m, block, count)
 	if lostGroup(err) {
 		if err = r.makeGroups(ctx); err == nil {
-			err = r.read(ctx, m, 0, max(1, count))
+			err = r.read(ctx, m, 0, count)
 		}
 	}
 	if err != nil {
+		r.wary = 1
 		readErrors.Inc()
 		r.drop(ctx)
 		for _, l := range r.lanes {
 			l.rescan()
 		}
 		return nil, fmt.Errorf("read shard %s: %w", r.shard, err)
+	}
+	if r.wary *= 2; r.wary > maxWary {
+		r.wary = 0
 	}
 	return &m.turn, nil
 }
@@ -360,7 +380,7 @@ func (r *Reader) takeEntries(a *answers, m *memory, l *laneState, lr *laneRead) 
 			r.b.log.Warn("an entry that Windrow did not write is passed over", zap.String("lane", l.key), zap.ByteString("entry", id))
 			continue
 		}
-		lr.end = e.Bytes + int64(len(e.Batches))
+		lr.end = e.End()
 		m.entries = append(m.entries, e)
 	}
 	lr.to = len(m.entries)

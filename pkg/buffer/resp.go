@@ -122,7 +122,12 @@ func (a *answers) text() ([]byte, error) {
 	if kind == '+' || kind == ':' {
 		return rest, nil
 	}
-	n, err := a.len(kind, '$', rest)
+	return a.bytes(kind, rest)
+}
+
+// bytes consumes the rest of a string whose head is consumed.
+func (a *answers) bytes(kind byte, head []byte) ([]byte, error) {
+	n, err := a.len(kind, '$', head)
 	if n < 0 || err != nil {
 		return nil, err
 	}
@@ -168,15 +173,8 @@ func (a *answers) skip() error {
 			}
 			left += max(n, 0)
 		case '$':
-			n, err := a.len(kind, '$', rest)
-			if err != nil {
+			if _, err := a.bytes(kind, rest); err != nil {
 				return err
-			}
-			if n >= 0 {
-				if a.i+n+2 > len(a.p) {
-					return errAnswer
-				}
-				a.i += n + 2
 			}
 		}
 		first = false

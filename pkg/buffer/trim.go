@@ -18,10 +18,9 @@ type Mark struct {
 	Lane     string
 	Position int64
 	Ms, Seq  int64 // the last entry that lies wholly before Position; 0, 0: none is known
-	Bytes    int64 // appended to the lane ever, up to the end of that entry
+	Bytes    int64 // appended to the lane ever, up to the end of that entry: its End
 	Journal  int64 // the journal offset of that checkpoint: a hint where to read from
-
-	at int64 // when it was published, by Redis's clock
+	At       int64 // when it was published, by Redis's clock in Unix milliseconds; Publish sets it
 }
 
 // before orders marks of a lane by their entries.
@@ -34,7 +33,7 @@ func trimmedField(lane string) string        { return "trimmed:" + lane }
 
 func (m Mark) encode() string {
 	b := make([]byte, 0, 96)
-	for _, n := range []int64{m.Position, m.Ms, m.Seq, m.Bytes, m.Journal, m.at} {
+	for _, n := range []int64{m.Position, m.Ms, m.Seq, m.Bytes, m.Journal, m.At} {
 		b = append(strconv.AppendInt(b, n, 10), ' ')
 	}
 	return string(b[:len(b)-1])
@@ -53,7 +52,7 @@ func decodeMark(lane, s string) (Mark, bool) {
 		}
 		n[i] = v
 	}
-	return Mark{Lane: lane, Position: n[0], Ms: n[1], Seq: n[2], Bytes: n[3], Journal: n[4], at: n[5]}, true
+	return Mark{Lane: lane, Position: n[0], Ms: n[1], Seq: n[2], Bytes: n[3], Journal: n[4], At: n[5]}, true
 }
 
 // decodeMarks parses the trim hash: pipeline → lane → mark. A field that Windrow did not write is passed over.
@@ -182,7 +181,7 @@ func (p *publication) look(ctx context.Context) error {
 		p.all[p.pipeline] = map[string]Mark{}
 	}
 	for i := range p.marks {
-		p.marks[i].at = p.now
+		p.marks[i].At = p.now
 		p.all[p.pipeline][p.marks[i].Lane] = p.marks[i]
 	}
 	return nil
@@ -257,7 +256,7 @@ func (p *publication) runs(pipeline string) bool {
 		return true
 	}
 	for _, m := range p.all[pipeline] {
-		if age := p.now - m.at; age <= p.alive.Milliseconds() && -age <= p.alive.Milliseconds() {
+		if age := p.now - m.At; age <= p.alive.Milliseconds() && -age <= p.alive.Milliseconds() {
 			return true
 		}
 	}

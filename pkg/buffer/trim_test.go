@@ -5,12 +5,14 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/windrow-io/windrow/internal/redistest"
 )
 
 // markAt is the mark of a pipeline that has processed the lane up to the n-th entry of a turn.
 func markAt(lt LaneTurn, n int) Mark {
 	e := lt.Entries[n-1]
-	return Mark{Lane: lt.Lane, Position: e.Next, Ms: e.Ms, Seq: e.Seq, Bytes: e.Bytes + int64(len(e.Batches)), Journal: 77}
+	return Mark{Lane: lt.Lane, Position: e.Next, Ms: e.Ms, Seq: e.Seq, Bytes: e.End(), Journal: 77}
 }
 
 func TestPublish(t *testing.T) {
@@ -39,30 +41,30 @@ func TestPublish(t *testing.T) {
 			t.Helper()
 			noError(t, b.Publish(ctx, p, "t/0", []Mark{markAt(turns[p], n)}, alive, nil))
 		}
-		equal(t, []int64{held(), length(), waiting("p")}, []int64{31, 10, 10})
+		equal(t, []int64{held(), length(), waiting("p")}, []int64{31 + 10*entryCost, 10, 10})
 
 		// Alone, p trims to its own mark.
 		publish("p", 2, time.Minute)
-		equal(t, []int64{held(), length(), waiting("p")}, []int64{25, 8, 8})
+		equal(t, []int64{held(), length(), waiting("p")}, []int64{25 + 8*entryCost, 8, 8})
 		// Two: the least counts; what is gone stays gone, also when one comes that is further behind.
 		publish("q", 1, time.Minute)
 		publish("p", 6, time.Minute)
-		equal(t, []int64{held(), length(), waiting("p")}, []int64{25, 8, 4})
+		equal(t, []int64{held(), length(), waiting("p")}, []int64{25 + 8*entryCost, 8, 4})
 		publish("q", 5, time.Minute)
-		equal(t, []int64{held(), length(), waiting("p")}, []int64{16, 5, 4})
+		equal(t, []int64{held(), length(), waiting("p")}, []int64{16 + 5*entryCost, 5, 4})
 		// q stops: it no longer holds the lane.
-		noError(t, c.HSet(ctx, b.trimKey("t/0"), markField("q", lane), Mark{Position: 5, Ms: 1, at: 1}.encode()).Err())
+		noError(t, c.HSet(ctx, b.trimKey("t/0"), markField("q", lane), Mark{Position: 5, Ms: 1, At: 1}.encode()).Err())
 		publish("p", 8, time.Minute)
-		equal(t, []int64{held(), length(), waiting("p")}, []int64{7, 2, 2})
+		equal(t, []int64{held(), length(), waiting("p")}, []int64{7 + 2*entryCost, 2, 2})
 
 		equal(t, waiting("q") > 0, true) // each acknowledges its own
 
 		marks := must1(b.Marks(ctx, "t/0"))(t)
 		got := marks["p"][lane]
-		if age := time.Now().UnixMilli() - got.at; age < -2000 || age > 5000 {
+		if age := time.Now().UnixMilli() - got.At; age < -2000 || age > 5000 {
 			t.Errorf("published %d ms ago", age)
 		}
-		got.at = 0
+		got.At = 0
 		equal(t, got, markAt(turns["p"], 8))
 
 		// A pipeline that runs on the shard and has no mark here yet keeps the lane.
@@ -73,43 +75,43 @@ func TestPublish(t *testing.T) {
 		noError(t, b.Publish(ctx, "new", "t/0", []Mark{{Lane: lane, Position: 9}}, time.Minute, nil))
 		publish("p", 10, time.Minute)
 		equal(t, length(), 2)
-		equal(t, held(), 7)
+		equal(t, held(), 7+2*entryCost)
 		// All are behind the tail, the entries unknown: nothing counts any more.
 		noError(t, b.Publish(ctx, "new", "t/0", []Mark{{Lane: lane, Position: 10}}, time.Minute, nil))
 		equal(t, held(), 0)
 
 		// The lane lost: what counts starts again, also while the marks are from before.
 		noError(t, c.Del(ctx, key, b.tailKey("t/0", lane)).Err())
-		equal(t, must1(a.Tail(ctx))(t), Tail{Bytes: 31})
+		equal(t, must1(a.Tail(ctx))(t), Tail{Bytes: 31 + 10*entryCost})
 		appendRange(t, a, 3, 4)
-		equal(t, held(), 3)
+		equal(t, held(), 3+entryCost)
 		noError(t, c.FlushAll(ctx).Err())
 		must1(a.Tail(ctx))(t)
 		appendRange(t, a, 10, 20) // 5 bytes
 		publish("p", 9, time.Minute)
-		equal(t, held(), 5)
+		equal(t, held(), 5+entryCost)
 	})
 }
 
 func TestPublishAcknowledgesPages(t *testing.T) {
-	both(t, func(t *testing.T, b *Buffer, c *redis.Client) {
-		ctx := t.Context()
-		const n = 2*pending + 5
-		p := c.Pipeline()
-		for i := range n {
-			p.XAdd(ctx, &redis.XAddArgs{Stream: b.laneKey(Direct, DirectLane), Values: []any{fieldData, i}})
-		}
-		must1(p.Exec(ctx))(t)
-		r := b.Reader("p", "gone", Direct, []string{DirectLane})
-		defer r.Close()
-		must1(r.Read(ctx, 0, 2*n))(t)
-		turn := must1(r.Read(ctx, 0, n-1))(t).Lanes[0]
-		equal(t, []any{len(turn.Entries), turn.Cut}, []any{n - 1, true})
-		e := turn.Entries[n-2]
-		noError(t, b.Publish(ctx, "p", Direct, []Mark{{Lane: DirectLane, Position: e.Next}}, time.Minute, []string{"p"}))
-		equal(t, must1(c.XPending(ctx, b.laneKey(Direct, DirectLane), "p").Result())(t).Count, 0)
-		equal(t, must1(c.XLen(ctx, b.laneKey(Direct, DirectLane)).Result())(t), 1)
-	})
+	t.Parallel()
+	s := redistest.Start(t)
+	b, c, ctx := open(t, s.URL()), s.Client(), t.Context()
+	const n = 2*pending + 5
+	p := c.Pipeline()
+	for i := range n {
+		p.XAdd(ctx, &redis.XAddArgs{Stream: b.laneKey(Direct, DirectLane), Values: []any{fieldData, i}})
+	}
+	must1(p.Exec(ctx))(t)
+	r := b.Reader("p", "gone", Direct, []string{DirectLane})
+	defer r.Close()
+	must1(r.Read(ctx, 0, 2*n))(t)
+	turn := must1(r.Read(ctx, 0, n-1))(t).Lanes[0]
+	equal(t, []any{len(turn.Entries), turn.Cut}, []any{n - 1, true})
+	e := turn.Entries[n-2]
+	noError(t, b.Publish(ctx, "p", Direct, []Mark{{Lane: DirectLane, Position: e.Next}}, time.Minute, []string{"p"}))
+	equal(t, must1(c.XPending(ctx, b.laneKey(Direct, DirectLane), "p").Result())(t).Count, 0)
+	equal(t, must1(c.XLen(ctx, b.laneKey(Direct, DirectLane)).Result())(t), 1)
 }
 
 // A consumer goes when its worker is gone and holds nothing.
