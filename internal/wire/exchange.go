@@ -119,7 +119,7 @@ func (c *Cluster) roundTrip(ctx context.Context, limit time.Duration, e *exchang
 		return nil
 	}
 	if e.state.CompareAndSwap(waiting, abandoned) {
-		if ctx.Err() == nil { // no way to the broker: it may have gone, or moved to another address
+		if ctx.Err() == nil && e.broker != anyBroker { // no way to it: it may have gone, or moved to another address
 			c.forgetSoon()
 		}
 		return err
