@@ -17,12 +17,14 @@ type Settings struct {
 	ShardKey string // SHARD_KEY
 	Start    string // KAFKA_START, for pipelines that begin
 	Group    string // the Kafka group of ingest
+	// Isolation is KAFKA_ISOLATION: what is read again from the source must be what ingest read.
+	Isolation string
 }
 
 // Claim writes the stream's settings if it has none, and returns those it has. ErrSettings if Shards or ShardKey differ.
-// Start and Group are replaced.
+// The others are replaced.
 func (b *Buffer) Claim(ctx context.Context, s Settings) (Settings, error) {
-	v, err := b.rdb.Eval(ctx, claimScript, []string{b.settingsKey()}, s.Shards, s.ShardKey, s.Start, s.Group).StringSlice()
+	v, err := b.rdb.Eval(ctx, claimScript, []string{b.settingsKey()}, s.Shards, s.ShardKey, s.Start, s.Group, s.Isolation).StringSlice()
 	if err != nil {
 		return Settings{}, fmt.Errorf("claim the stream %s: %w", b.stream, full(err))
 	}
@@ -39,7 +41,7 @@ func (b *Buffer) Claim(ctx context.Context, s Settings) (Settings, error) {
 
 // Settings returns the stream's settings; ok is false if nobody has claimed the stream.
 func (b *Buffer) Settings(ctx context.Context) (s Settings, ok bool, err error) {
-	v, err := b.rdb.HMGet(ctx, b.settingsKey(), "shards", "shard_key", "start", "group").Result()
+	v, err := b.rdb.HMGet(ctx, b.settingsKey(), "shards", "shard_key", "start", "group", "isolation").Result()
 	if err != nil {
 		return Settings{}, false, fmt.Errorf("settings of the stream %s: %w", b.stream, err)
 	}
@@ -56,13 +58,13 @@ func (b *Buffer) Settings(ctx context.Context) (s Settings, ok bool, err error) 
 
 func (b *Buffer) settings(f []string) (Settings, error) {
 	n, err := 0, errors.New("too few fields")
-	if len(f) == 4 {
+	if len(f) == 5 {
 		n, err = strconv.Atoi(f[0])
 	}
 	if err != nil {
 		return Settings{}, fmt.Errorf("the key %s is not what Windrow wrote: %w", b.settingsKey(), err)
 	}
-	return Settings{Shards: n, ShardKey: f[1], Start: f[2], Group: f[3]}, nil
+	return Settings{Shards: n, ShardKey: f[1], Start: f[2], Group: f[3], Isolation: f[4]}, nil
 }
 
 // Direct is the shard, DirectLane the lane, of records that programs append themselves.

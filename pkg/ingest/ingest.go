@@ -191,7 +191,11 @@ func (in *Ingest) claim(ctx context.Context) error {
 }
 
 func (in *Ingest) settings() buffer.Settings {
-	return buffer.Settings{Shards: in.o.Shards, ShardKey: in.o.ShardKey, Start: in.start.String(), Group: in.o.Group}
+	isolation := "read_uncommitted"
+	if in.o.ReadCommitted {
+		isolation = "read_committed"
+	}
+	return buffer.Settings{Shards: in.o.Shards, ShardKey: in.o.ShardKey, Start: in.start.String(), Group: in.o.Group, Isolation: isolation}
 }
 
 // assign starts and stops lanes so that they are those of the assignment. Those that stay don't notice.

@@ -31,6 +31,10 @@ func (w *Worker) takeover(ctx context.Context, shard string, lanes []string) (o 
 		return nil, fmt.Errorf("read the published positions: %w", err)
 	}
 	own := marks[w.o.Settings.Pipeline]
+	stream, _, err := w.o.Buffer.Settings(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the stream's settings: %w", err)
+	}
 	jo, history, err := w.journal.Take(ctx, shard, hint(own), func(ctx context.Context) error {
 		held, err := w.o.Buffer.RenewLeases(ctx, w.o.Settings.Pipeline, []string{shard}, w.o.Name, w.o.LeaseTTL)
 		if err == nil && !held[shard] {
@@ -47,7 +51,7 @@ func (w *Worker) takeover(ctx context.Context, shard string, lanes []string) (o 
 	}
 	o.feed = &feed{
 		reader: w.o.Buffer.Reader(w.o.Settings.Pipeline, w.o.Name, shard, nil),
-		refill: w.refill, log: log, lost: w.lost, count: minCount, clock: &clock{},
+		refill: w.refill[stream.Isolation != "read_uncommitted"], log: log, lost: w.lost, count: minCount, clock: &clock{},
 		undec: func(r *record.Record, err error) { o.reject(r, "undecodable", err) },
 	}
 	defer func() {

@@ -60,8 +60,8 @@ type Worker struct {
 	log          *zap.Logger
 	settingsJSON json.RawMessage
 	journal      *journal.Journal
-	refill       refiller
-	member       string // the name, with what decides whose settings hold
+	refill       map[bool]refiller // by whether it reads committed records only
+	member       string            // the name, with what decides whose settings hold
 	positions    *positions
 
 	mu    sync.Mutex
@@ -83,7 +83,7 @@ func New(o Options) (*Worker, error) {
 	w := &Worker{
 		o: o, log: o.Logger, settingsJSON: s, slots: map[string]*slot{},
 		member: newMember(time.Now(), s, o.Name),
-		refill: source.NewRefill(o.Source, true),
+		refill: map[bool]refiller{true: source.NewRefill(o.Source, true), false: source.NewRefill(o.Source, false)},
 	}
 	w.positions = &positions{w: w, marks: map[string][]buffer.Mark{}}
 	return w, nil
