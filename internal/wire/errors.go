@@ -86,6 +86,20 @@ func movedLeader(err error) bool {
 	return false
 }
 
+// partitionError is a broker's refusal of one partition. It makes its words when asked: error 51 comes once in most
+// transactions.
+type partitionError struct {
+	topic     string
+	partition int32
+	err       error
+}
+
+func (e *partitionError) Error() string {
+	return fmt.Sprintf("topic %s partition %d: %v", e.topic, e.partition, e.err)
+}
+
+func (e *partitionError) Unwrap() error { return e.err }
+
 func ofPartition(err error, topic string, partition int32) error {
-	return fmt.Errorf("topic %s partition %d: %w", topic, partition, err)
+	return &partitionError{topic, partition, err}
 }

@@ -90,7 +90,7 @@ func (t *Transaction) End(ctx context.Context, p record.Producer, commit bool) e
 	}, func(d *decoder) error { return code(d.i16()) })
 }
 
-// do asks the coordinator. All three calls are used in version 1, which every broker since 0.11 … knows, and whose
+// do asks the coordinator. All three calls are used in version 1 at most, which every broker since 0.11 understands, and whose
 // answers begin with the time they were throttled.
 func (t *Transaction) do(ctx context.Context, api protocol.ApiKey, ask func(*encoder), read func(*decoder) error) error {
 	if t.coordinator == anyBroker {
@@ -114,10 +114,13 @@ func (t *Transaction) do(ctx context.Context, api protocol.ApiKey, ask func(*enc
 		refused = read(d)
 		return d.err()
 	}})
+	if err == nil && errors.Is(refused, kafka.ConcurrentTransactions) {
+		return refused
+	}
 	if err == nil && refused != nil {
 		err = fmt.Errorf("kafka %s of %s: %w", api, t.id, refused)
 	}
-	if err != nil && !errors.Is(err, kafka.ConcurrentTransactions) {
+	if err != nil {
 		t.coordinator = anyBroker
 	}
 	return err
