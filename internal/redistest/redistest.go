@@ -26,16 +26,33 @@ type Server struct {
 	port int
 	args []string
 
-	mu  sync.Mutex
-	cmd *exec.Cmd
-	log *os.File
+	mu      sync.Mutex
+	process *process
+}
+
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
 }
 
 // Start starts a redis-server with further arguments of its command line, say "--maxmemory", "32mb". It writes nothing to
 // disk by itself unless the arguments say so. With -short the test is skipped; a missing redis-server fails it.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	return start(t, Dir(t), Port(t), append([]string{"--save", "", "--appendonly", "no"}, args...))
+	if testing.Short() {
+		t.Skip("needs redis-server, which -short leaves out")
+	}
+	s := &Server{Dir: Dir(t), t: t, args: append([]string{"--save", "", "--appendonly", "no"}, args...)}
+	t.Cleanup(s.Kill)
+	var err error
+	for range 5 { // the port may be taken between the look and the start
+		s.setPort(Port(t))
+		if err = s.run(s.command()...); err == nil {
+			return s
+		}
+	}
+	t.Fatal(err)
+	return nil
 }
 
 // Dir is a new directory that the test removes at its end. Its path is short enough for a socket.
@@ -49,15 +66,13 @@ func Dir(t testing.TB) string {
 	return dir
 }
 
-func start(t testing.TB, dir string, port int, args []string) *Server {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("needs redis-server, which -short leaves out")
-	}
-	s := &Server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: dir, t: t, port: port, args: args}
-	t.Cleanup(s.Kill)
-	s.Restart()
-	return s
+func (s *Server) setPort(port int) {
+	s.port = port
+	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+}
+
+func (s *Server) command() []string {
+	return append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.Dir}, s.args...)
 }
 
 // Port returns a port of the loopback that is free now and, for the bus of a Cluster, whose number plus 10000 is too.
@@ -97,50 +112,63 @@ func (s *Server) Client() *redis.Client {
 // Restart starts the server again after Kill or Stop, on the same port, and waits until it answers.
 func (s *Server) Restart() {
 	s.t.Helper()
+	if err := s.run(s.command()...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// run starts the process and waits until it has loaded its data; a server with a password says at least that it wants it.
+func (s *Server) run(args ...string) error {
+	s.t.Helper()
 	bin, err := exec.LookPath("redis-server")
 	if err != nil {
 		s.t.Fatal("redis-server is missing: install it (Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis), or leave these tests out with -short")
 	}
-	log, err := os.OpenFile(filepath.Join(s.Dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.Create(filepath.Join(s.Dir, "log"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	args := append([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.Dir}, s.args...)
 	cmd := exec.Command(bin, args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait()
+		_ = log.Close()
+		close(p.done)
+	}()
 	s.mu.Lock()
-	s.cmd, s.log = cmd, log
+	s.process = p
 	s.mu.Unlock()
-	s.wait()
-}
 
-// wait waits until the server has loaded its data; one with a password says at least that it wants it.
-func (s *Server) wait() {
-	s.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		c, err := net.DialTimeout("tcp", s.Addr, time.Second)
-		if err == nil {
-			_ = c.Close()
-			if s.loaded() {
-				return
-			}
+	failed := func(why string) error {
+		text, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("redis-server does not start: %s\n%s", why, text)
+	}
+	for deadline := time.Now().Add(20 * time.Second); !s.ready(log.Name()); {
+		select {
+		case <-p.done:
+			return failed("it ended")
+		case <-time.After(2 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			b, _ := os.ReadFile(filepath.Join(s.Dir, "log"))
-			s.t.Fatalf("redis-server does not start: %v\n%s", err, b)
+			return failed("it does not answer")
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
+	return nil
 }
 
-func (s *Server) loaded() bool {
+// ready looks into the log first: what answers at the port could be somebody else's.
+func (s *Server) ready(log string) bool {
+	text, err := os.ReadFile(log)
+	if err != nil || !strings.Contains(string(text), "Ready to accept connections") && !strings.Contains(string(text), "+monitor master") {
+		return false
+	}
 	c := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1, DialerRetries: 1, Protocol: 2, DisableIdentity: true})
 	defer func() { _ = c.Close() }()
-	err := c.Ping(context.Background()).Err()
+	err = c.Ping(context.Background()).Err()
 	return err == nil || strings.HasPrefix(err.Error(), "NOAUTH")
 }
 
@@ -152,15 +180,13 @@ func (s *Server) Stop() { s.end(os.Interrupt) }
 
 func (s *Server) end(sig os.Signal) {
 	s.mu.Lock()
-	cmd, log := s.cmd, s.log
-	s.cmd, s.log = nil, nil
+	p := s.process
+	s.process = nil
 	s.mu.Unlock()
-	if cmd == nil {
-		return
+	if p != nil {
+		_ = p.cmd.Process.Signal(sig)
+		<-p.done
 	}
-	_ = cmd.Process.Signal(sig)
-	_ = cmd.Wait()
-	_ = log.Close()
 }
 
 // Cluster starts a Cluster of n masters and waits until it serves every slot.
@@ -204,39 +230,28 @@ func Cluster(t testing.TB, n int) []*Server {
 	return servers
 }
 
-// Sentinel starts a sentinel that watches master under the name mymaster, and returns its address.
-func Sentinel(t testing.TB, master *Server, args ...string) string {
+// Sentinel starts a sentinel that watches master under the name mymaster and fails over within about two seconds. It
+// returns its address.
+func Sentinel(t testing.TB, master *Server) string {
 	t.Helper()
-	dir, port := Dir(t), Port(t)
-	host, mport, _ := net.SplitHostPort(master.Addr)
-	conf := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor mymaster %s %s 1\nsentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n",
-		port, dir, host, mport)
-	for i := 0; i+1 < len(args); i += 2 {
-		conf += strings.TrimPrefix(args[i], "--") + " " + args[i+1] + "\n"
-	}
-	file := filepath.Join(dir, "sentinel.conf")
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Dir: dir, t: t, port: port}
-	if testing.Short() {
-		t.Skip("needs redis-server, which -short leaves out")
-	}
-	bin, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Fatal("redis-server is missing: install it, or leave these tests out with -short")
-	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(bin, file, "--sentinel")
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s.cmd, s.log = cmd, log
+	s := &Server{Dir: Dir(t), t: t}
 	t.Cleanup(s.Kill)
-	s.wait()
-	return s.Addr
+	host, port, err := net.SplitHostPort(master.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.Dir, "sentinel.conf")
+	for range 5 {
+		s.setPort(Port(t))
+		conf := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nsentinel monitor mymaster %s %s 1\n"+
+			"sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 2000\n", s.port, s.Dir, host, port)
+		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err = s.run(file, "--sentinel"); err == nil {
+			return s.Addr
+		}
+	}
+	t.Fatal(err)
+	return ""
 }

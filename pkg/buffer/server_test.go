@@ -258,6 +258,64 @@ func TestCluster(t *testing.T) {
 	}
 }
 
+// A slot moves to another node under the feet of all that has connections to it.
+func TestClusterMoves(t *testing.T) {
+	t.Parallel()
+	nodes := redistest.Cluster(t, 2)
+	ctx := t.Context()
+	b := open(t, "redis+cluster://"+nodes[0].Addr)
+	a := b.Appender("t/0", "t/0")
+	defer a.Close()
+	r := b.Reader("p", "w", "t/0", []string{"t/0"})
+	defer r.Close()
+	must1(a.Tail(ctx))(t)
+	appendRange(t, a, 0, 5)
+	equal(t, drain(t, r, "t/0"), []span{{0, 5}, {0, 5}}) // by the scan, then by the new group
+
+	from, to := nodes[0].Client(), nodes[1].Client()
+	if must1(from.ClusterCountKeysInSlot(ctx, slot(t, from, a.key)).Result())(t) == 0 {
+		from, to = to, from
+	}
+	s := slot(t, from, a.key)
+	fromID, toID := must1(from.Do(ctx, "CLUSTER", "MYID").Text())(t), must1(to.Do(ctx, "CLUSTER", "MYID").Text())(t)
+	noError(t, to.Do(ctx, "CLUSTER", "SETSLOT", s, "IMPORTING", fromID).Err())
+	noError(t, from.Do(ctx, "CLUSTER", "SETSLOT", s, "MIGRATING", toID).Err())
+	host, port, _ := net.SplitHostPort(to.Options().Addr)
+	for _, key := range must1(from.ClusterGetKeysInSlot(ctx, s, 100).Result())(t) {
+		noError(t, from.Do(ctx, "MIGRATE", host, port, key, 0, 5000).Err())
+	}
+	for _, c := range []*redis.Client{to, from} {
+		noError(t, c.Do(ctx, "CLUSTER", "SETSLOT", s, "NODE", toID).Err())
+	}
+
+	if _, err := a.Append(ctx, Append{From: 5, Next: 6, Batches: payload(5, 6)}); err == nil {
+		t.Fatal("appended to the node that has given the lane away")
+	}
+	var turn *Turn
+	await(t, "all go to the new node", func() bool {
+		tail, err := a.Tail(ctx)
+		if err == nil && tail.Next == 5 {
+			_, err = a.Append(ctx, Append{From: 5, Next: 6, Batches: payload(5, 6)})
+		}
+		if err != nil {
+			return false
+		}
+		turn, err = r.Read(ctx, 0, 10)
+		return err == nil && len(turn.Lanes[0].Entries) > 0 && turn.Lanes[0].Entries[len(turn.Lanes[0].Entries)-1].Next == 6
+	})
+	lt := turn.Lanes[0]
+	await(t, "the position is published", func() bool {
+		return b.Publish(ctx, "p", "t/0", []Mark{markAt(lt, len(lt.Entries))}, time.Minute, nil) == nil
+	})
+	equal(t, must1(to.XLen(ctx, a.laneKey).Result())(t), 0)
+	equal(t, must1(b.TakeLease(ctx, "p", "t/0", "w", time.Minute))(t), true)
+}
+
+func slot(t *testing.T, c *redis.Client, key string) int {
+	t.Helper()
+	return int(must1(c.ClusterKeySlot(t.Context(), key).Result())(t))
+}
+
 func TestSentinel(t *testing.T) {
 	t.Parallel()
 	master := redistest.Start(t)

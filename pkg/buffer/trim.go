@@ -150,7 +150,10 @@ func (p *publication) publish(ctx context.Context) error {
 			}
 		}
 	}
-	return p.b.tidy(ctx, p)
+	if err := p.tidy(ctx); err != nil { // what matters is done
+		p.b.log.Warn("consumers of workers that are gone stay", zap.String("shard", p.shard), zap.String("pipeline", p.pipeline), zap.Error(err))
+	}
+	return nil
 }
 
 // look reads the clock, the other marks, the tails, and what is pending below the marks.
@@ -358,7 +361,8 @@ func (t *tidied) due(key string, now time.Time) bool {
 
 // tidy deletes the consumers of workers that are gone, where they hold nothing pending: each worker has a name of its
 // own, and a lane would collect them for ever.
-func (b *Buffer) tidy(ctx context.Context, p *publication) error {
+func (p *publication) tidy(ctx context.Context) error {
+	b := p.b
 	if !b.tidied.due(p.pipeline+" "+p.shard, time.Now()) {
 		return nil
 	}
