@@ -438,3 +438,67 @@ func TestOpen(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Without transactions, the journal's partition may still be in the checkpoint's one.
+func TestAtLeastOnceAfterACheckpoint(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t, Options{AtLeastOnce: true})
+	o, _ := w.take("t/0", 0)
+	c := checkpoint(0, nil)
+	if err := o.Checkpoint(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	w.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: w.journal.o.Topic, Err: kerr.InvalidTxnState, Count: 3})
+	if err := o.Commit(ctx, []wire.Batch{output(0, "a")}, []Decision{decision(1)}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Commit(ctx, []wire.Batch{output(0, "b")}, []Decision{decision(2)}, 0); err != nil {
+		t.Fatal(err)
+	}
+	_, h := w.take("t/0", 0)
+	if len(h.Decisions) != 2 {
+		t.Error(show(h))
+	}
+	if got := w.committed(0); !reflect.DeepEqual(got, []string{"a", "b"}) {
+		t.Errorf("output: %v", got)
+	}
+}
+
+// Somebody has cut the topic: that is noticed, and a shard that is whole behind the cut goes on.
+func TestCutJournal(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t, Options{Partitions: 1})
+	cut, _ := w.take("cut", 0)
+	lost := checkpoint(0, []byte("state"))
+	if err := cut.Checkpoint(ctx, lost); err != nil {
+		t.Fatal(err)
+	}
+	if err := cut.Commit(ctx, nil, []Decision{decision(1)}, 0); err != nil {
+		t.Fatal(err)
+	}
+	whole, _ := w.take("whole", 0)
+	c := checkpoint(5, []byte("state"))
+	if err := whole.Checkpoint(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.fake.DeleteRecords(w.journal.o.Topic, 0, lost.Offset+1); err != nil {
+		t.Fatal(err)
+	}
+	for _, hint := range []int64{0, lost.Offset} {
+		_, h, err := w.journal.Take(ctx, "cut", hint, nil)
+		if !errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "shard cut") {
+			t.Errorf("%v, %v", h, err)
+		}
+		_, h = w.take("whole", hint)
+		wantHistory(t, h, &History{Checkpoint: c, Delivered: 4})
+	}
+}
+
+func TestForbidden(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.TransactionalIDAuthorizationFailed})
+	_, _, err := w.journal.Take(t.Context(), "t/0", 0, nil)
+	if !errors.Is(err, kafka.TransactionalIDAuthorizationFailed) || !strings.Contains(err.Error(), "grant WRITE and DESCRIBE on the transactional id windrow.s.p.t/0") {
+		t.Errorf("got %v", err)
+	}
+}

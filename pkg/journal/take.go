@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
 
 	"github.com/windrow-io/windrow/internal/wire"
@@ -76,7 +77,7 @@ func (j *Journal) fence(ctx context.Context, w *writer, key []byte, keep func(co
 			}
 		}
 		if !wire.Retry(err) || ctx.Err() != nil {
-			return 0, err
+			return 0, w.remedy(err)
 		}
 		if !told && time.Since(begin) > tellAfter {
 			told = true
@@ -86,6 +87,17 @@ func (j *Journal) fence(ctx context.Context, w *writer, key []byte, keep func(co
 			return 0, err
 		}
 	}
+}
+
+// remedy adds what to do about an answer that only an administrator can change.
+func (w *writer) remedy(err error) error {
+	switch {
+	case errors.Is(err, kafka.TransactionalIDAuthorizationFailed):
+		return fmt.Errorf("%w: grant WRITE and DESCRIBE on the transactional id %s, or on those with its prefix", err, w.txn.ID())
+	case errors.Is(err, kafka.InvalidTransactionTimeout):
+		return fmt.Errorf("%w: raise the brokers' transaction.max.timeout.ms to %d", err, w.j.o.Timeout.Milliseconds())
+	}
+	return err
 }
 
 // mark writes a record outside any transaction: readers pass over it.

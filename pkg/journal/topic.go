@@ -93,7 +93,7 @@ func (j *Journal) check(ctx context.Context) error {
 	j.maxBatch = defaultMaxBatch
 	res, err := j.cluster.Client().DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{{
 		ResourceType: kafka.ResourceTypeTopic, ResourceName: j.o.Topic,
-		ConfigNames: []string{"cleanup.policy", "max.message.bytes"},
+		ConfigNames: []string{"cleanup.policy", "max.message.bytes", "unclean.leader.election.enable"},
 	}}})
 	if err == nil && len(res.Resources) == 1 {
 		err = res.Resources[0].Error
@@ -113,6 +113,10 @@ func (j *Journal) check(ctx context.Context) error {
 					return fmt.Errorf("%w: its cleanup.policy is %q, so that Kafka would delete checkpoints with their age: "+
 						"kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config cleanup.policy=compact (if it has never served as a journal, delete it, and it is made anew)",
 						ErrTopic, c.ConfigValue, j.o.Topic)
+				}
+			case "unclean.leader.election.enable":
+				if c.ConfigValue == "true" {
+					j.log.Warn("the journal's topic allows unclean leader elections: they can undo what was committed, and windows will be lost or doubled: set unclean.leader.election.enable=false")
 				}
 			case "max.message.bytes":
 				n, err := strconv.Atoi(c.ConfigValue)
