@@ -3,6 +3,9 @@
 // A shard gathers the windows of one decision, or of several, in a Group. A transactional sink's group gives record
 // batches that are committed in the very transaction of the decisions; any other is delivered after that commit is
 // confirmed, and again after a takeover: its writes must not change anything when repeated.
+//
+// Each kind of sink is a package of its own; sinktest is the suite that all of them pass, each as far as it promises what
+// is tested. What they have in common, the form of windows and dead letters, is in internal/envelope.
 package sink
 
 import (
@@ -41,7 +44,8 @@ type Sink interface {
 	Transactional() bool
 	// Group returns an empty group for a shard's windows.
 	Group(stream, pipeline, shard string) Group
-	// Check connects and verifies that the sink can be written to (topic, rights, limits): the error says what to do.
+	// Check connects and verifies that the sink can be written to (topic, rights, limits): the error says what to do. It
+	// must have succeeded before a group is filled. It may be called again, to see changes of the destination at once.
 	Check(ctx context.Context) error
 	Close(ctx context.Context) error
 }

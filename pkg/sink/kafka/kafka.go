@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -25,6 +26,10 @@ import (
 const (
 	refreshEvery = time.Minute
 	askTimeout   = 20 * time.Second
+
+	// The topic of dead letters is made while a shard waits.
+	deadTimeout = 10 * time.Second
+	deadPause   = 10 * time.Second
 )
 
 // Options of a Kafka sink.
@@ -45,7 +50,9 @@ type Sink struct {
 	ctx     context.Context // ends with Close
 	close   context.CancelFunc
 	refresh sync.Once
-	done    sync.WaitGroup
+
+	notBefore atomic.Int64 // Unix milliseconds: the topic of dead letters could not be made, not to be tried again before
+	done      sync.WaitGroup
 }
 
 var _ sink.Sink = (*Sink)(nil)
@@ -113,12 +120,13 @@ func (s *Sink) keepLearning() {
 // needDead makes the topic of dead letters if that has not been seen yet. It waits for the cluster, once in a
 // pipeline's life. If it fails, the transaction with the dead letter will too, and be tried again.
 func (s *Sink) needDead() {
-	if s.dead.now.Load() != nil {
+	if s.dead.now.Load() != nil || time.Now().UnixMilli() < s.notBefore.Load() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, deadTimeout)
 	defer cancel()
 	if err := s.dead.learn(ctx, true); err != nil {
+		s.notBefore.Store(time.Now().Add(deadPause).UnixMilli())
 		s.meter.Failures.Inc()
 		s.log.Error("the topic of dead letters can't be made ready", zap.Error(err))
 	}

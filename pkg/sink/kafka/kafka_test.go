@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,16 +73,41 @@ func TestCheckMakesTheTopic(t *testing.T) {
 	}
 }
 
-func TestCheckSaysHowToMakeTheTopic(t *testing.T) {
-	x := newTarget(t, "")
-	x.fake.ControlKey(int16(kmsg.CreateTopics), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		x.fake.KeepControl()
+// refuseCreate refuses to make topics, and counts how often it was asked.
+func refuseCreate(fake *kfake.Cluster) (asked *atomic.Int64) {
+	asked = new(atomic.Int64)
+	fake.ControlKey(int16(kmsg.CreateTopics), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		asked.Add(1)
 		resp := req.ResponseKind().(*kmsg.CreateTopicsResponse)
 		rt := kmsg.NewCreateTopicsResponseTopic()
-		rt.Topic, rt.ErrorCode = outTopic, kerr.ClusterAuthorizationFailed.Code
+		rt.Topic, rt.ErrorCode = req.(*kmsg.CreateTopicsRequest).Topics[0].Topic, kerr.ClusterAuthorizationFailed.Code
 		resp.Topics = append(resp.Topics, rt)
 		return resp, nil, true
 	})
+	return asked
+}
+
+// A topic of dead letters that can't be made is not asked for with every letter.
+func TestDeadTopicCanNotBeMade(t *testing.T) {
+	x := newTarget(t, "", kfake.SeedTopics(1, outTopic))
+	check(t, x.sink)
+	asked := refuseCreate(x.fake)
+	g := x.sink.Group(sinktest.Stream, sinktest.Pipeline, sinktest.Shard)
+	for i := range int64(50) {
+		g.Dead(sinktest.Now, &sink.Dead{Record: &sinktest.Window(i, []byte("x")).Records[0], Reason: "not-json"})
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times, want once", n)
+	}
+	if n := len(g.Batches()); n != 1 {
+		t.Errorf("%d batches, want 1: the letters are not lost", n)
+	}
+}
+
+func TestCheckSaysHowToMakeTheTopic(t *testing.T) {
+	x := newTarget(t, "")
+	refuseCreate(x.fake)
 	err := x.sink.Check(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "kafka-topics.sh --create --topic out") {
 		t.Errorf("got %v", err)
@@ -109,6 +135,15 @@ func TestCheckRefusesAUselessLimit(t *testing.T) {
 	x.Alter(t, outTopic, 100)
 	if err := x.sink.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "max.message.bytes is 100") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// However much a topic allows, a batch has room, and is small enough to be sent with others.
+func TestUsable(t *testing.T) {
+	for maxBytes, want := range map[int]int{kafka.DefaultMaxBytes: 1040396, 1 << 20: 1<<20 - 8192, 16 << 20: 16<<20 - 131072, 1<<31 - 1: 16<<20 - 131072} {
+		if got := kafka.Usable(maxBytes); got != want {
+			t.Errorf("of %d bytes %d are usable, want %d", maxBytes, got, want)
+		}
 	}
 }
 

@@ -74,7 +74,10 @@ func (t *topic) learn(ctx context.Context, create bool) error {
 }
 
 // usable is what a batch may have of a topic's max.message.bytes: a little less, for codecs that make some data larger.
-func usable(maxBytes int) int { return min(maxBytes, mostBytes) - maxBytes/128 }
+func usable(maxBytes int) int {
+	n := min(maxBytes, mostBytes)
+	return n - n/128
+}
 
 func (t *topic) partitions(ctx context.Context) (int32, error) {
 	got, err := t.cluster.Topics(ctx, t.name)

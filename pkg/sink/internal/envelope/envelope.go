@@ -9,6 +9,7 @@
 package envelope
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/windrow-io/windrow/pkg/sink"
@@ -44,19 +45,28 @@ type Part struct {
 // the next Plan.
 func (e *Encoder) Plan(w *window.Window, id string, form sink.Output, limit int) (parts []Part, left []int) {
 	e.w, e.array = w, form == sink.OutputData
-	e.head, e.forms, e.sizes = e.head[:0], e.forms[:0], e.sizes[:0]
+	n, total := len(w.Records), 0
+	e.head = e.head[:0]
+	e.forms, e.sizes = slices.Grow(e.forms[:0], n)[:n], slices.Grow(e.sizes[:0], n)[:n]
 	for i := range w.Records {
 		v := w.Records[i].Value
-		f := FormOf(v)
-		e.forms = append(e.forms, f)
-		e.sizes = append(e.sizes, sizeAs(v, f)+1)
+		form, size := FormOf(v), len(v)
+		if form != JSON {
+			size = sizeAs(v, form)
+		}
+		e.forms[i], e.sizes[i] = form, size+1
+		total += size + 1
 	}
 	base := len("[]")
 	if !e.array {
 		e.appendHead()
 		base = len(e.head) + sizeOfString(id) + envelopeRoom
 	}
-	e.spans, e.left = Cut(e.spans[:0], e.left[:0], e.sizes, base, limit)
+	if e.spans, e.left = e.spans[:0], e.left[:0]; base+total <= limit {
+		e.spans = append(e.spans, Span{To: n, Count: n, Size: total})
+	} else {
+		e.spans, e.left = Cut(e.spans, e.left, e.sizes, base, limit)
+	}
 	e.parts, e.opens = e.parts[:0], e.opens[:0]
 	for i, s := range e.spans {
 		if i > 0 {
@@ -143,20 +153,19 @@ func (e *Encoder) close() string {
 // Append appends a part of the window last planned.
 func (e *Encoder) Append(dst []byte, p *Part) []byte {
 	dst = append(dst, e.opens[p.from:p.to]...)
-	first := true
 	for i := p.Span.From; i < p.Span.To; i++ {
 		if e.sizes[i] < 0 {
 			continue
 		}
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
 		if v := e.w.Records[i].Value; e.forms[i] == JSON {
 			dst = append(dst, v...)
 		} else {
 			dst = AppendAs(dst, v, e.forms[i])
 		}
+		dst = append(dst, ',')
+	}
+	if p.Span.Count > 0 {
+		dst = dst[:len(dst)-1] // the last comma
 	}
 	return append(dst, e.close()...)
 }
