@@ -217,7 +217,7 @@ func TestZombie(t *testing.T) {
 func TestLargeCheckpoint(t *testing.T) {
 	ctx := t.Context()
 	w := newWorld(t, Options{})
-	state := make([]byte, 5<<20)
+	state := make([]byte, 3<<20)
 	rand.New(rand.NewSource(1)).Read(state)
 	o, _ := w.take("t/0", 0)
 	c := checkpoint(9, state)
@@ -231,10 +231,10 @@ func TestLargeCheckpoint(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, hint := range []int64{0, c.Offset, c.Offset + 1} {
-			_, h := w.take("t/0", hint)
+		for _, hint := range []int64{0, c.Offset} {
+			next, h := w.take("t/0", hint)
 			wantHistory(t, h, &History{Checkpoint: c, Delivered: 8})
-			o, _ = w.take("t/0", hint)
+			o = next
 		}
 	}
 }
