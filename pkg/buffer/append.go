@@ -62,13 +62,14 @@ func (b *Buffer) Appender(shard, lane string) *Appender {
 func (a *Appender) Tail(ctx context.Context) (Tail, error) {
 	a.armed = false
 	a.out.reset()
-	// A change since an earlier WATCH would still fail the next EXEC.
-	cmds := append([][]any{{"UNWATCH"}}, a.watch()...)
+	// An empty transaction first: it forgets an earlier WATCH, which would fail the next EXEC. And where MULTI is not
+	// allowed (an ACL, a proxy) it fails here; in an append the commands after it would be executed one by one.
+	cmds := append([][]any{{"MULTI"}, {"EXEC"}}, a.watch()...)
 	if err := a.do(ctx, &a.out, append(cmds, []any{"TYPE", a.laneKey})...); err != nil {
 		return Tail{}, fmt.Errorf("tail of lane %s: %w", a.lane, err)
 	}
 	r := answers{p: a.out.p}
-	err := r.skip()
+	err := errors.Join(r.skip(), r.skip())
 	if err == nil {
 		err = a.watched(&r)
 	}
@@ -88,6 +89,9 @@ func (a *Appender) Tail(ctx context.Context) (Tail, error) {
 // the one that the last Tail or Append returned and From is its Next (any From starts a lane that does not exist or a
 // lane whose source has lost records: then set Gap). ErrConflict, ErrFull, or any other error: unknown, call Tail.
 func (a *Appender) Append(ctx context.Context, e Append) (Tail, error) {
+	if len(e.Batches) == 0 {
+		e.Batches = nil
+	}
 	t, err := a.append(ctx, e)
 	if err == nil {
 		if e.Batches != nil {

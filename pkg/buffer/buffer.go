@@ -12,12 +12,14 @@
 //
 // Keys (those of a shard share a hash tag, so that Redis Cluster keeps them together):
 //
-//	windrow:<stream>                                  hash   the stream's settings
-//	windrow:<stream>:shards                           hash   shard → lanes
-//	windrow:<stream>:<pipeline>:workers               zset   heartbeats
-//	windrow:{<stream>/<shard>}:lane:<topic>/<part>    stream the records        …:tail  hash  next, bytes ever, high watermark
-//	windrow:{<stream>/<shard>}:trim                   hash   per pipeline and lane: position, entry, bytes ever before it
-//	windrow:{<stream>/<shard>}:<pipeline>:lease       string worker, with TTL
+//	windrow:<stream>                                 hash    the stream's settings
+//	windrow:<stream>:shards                          hash    shard → its lanes, with blanks between them
+//	windrow:<stream>:<pipeline>:workers              zset    worker → last heartbeat
+//	windrow:{<stream>/<shard>}:lane:<topic>/<part>   stream  entries: f from, n next, a bytes ever before, b record batches
+//	windrow:{<stream>/<shard>}:lane:direct/0         stream  entries: data, key, ts, from any client
+//	windrow:{<stream>/<shard>}:lane:…:tail           hash    next, last, bytes, high, topic: ingest's alone
+//	windrow:{<stream>/<shard>}:trim                  hash    <pipeline> <lane> → position ms seq bytes journal at; trimmed:<lane>
+//	windrow:{<stream>/<shard>}:<pipeline>:lease      string  worker, with TTL
 package buffer
 
 import (

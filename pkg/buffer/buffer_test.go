@@ -108,7 +108,8 @@ func TestAppend(t *testing.T) {
 			must1(a.Tail(ctx))(t)
 		}
 		// Without batches the tail moves, and the next entry begins where the last one ended.
-		must1(a.Append(ctx, Append{From: 30, Next: 35}))(t)
+		must1(a.Append(ctx, Append{From: 30, Next: 33}))(t)
+		must1(a.Append(ctx, Append{From: 33, Next: 35, Batches: []byte{}}))(t)
 		appendRange(t, a, 35, 40)
 		// What the source has lost stays visible as a gap.
 		must1(a.Append(ctx, Append{From: 50, Next: 60, Batches: payload(50, 60), Gap: true}))(t)

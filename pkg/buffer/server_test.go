@@ -205,6 +205,25 @@ func TestWrongType(t *testing.T) {
 	}
 }
 
+// Where transactions are not allowed nothing is appended, rather than without the comparison.
+func TestNoTransactions(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	c, ctx := s.Client(), t.Context()
+	for _, refused := range []string{"multi", "exec", "watch"} {
+		noError(t, c.Do(ctx, "ACL", "SETUSER", "u", "reset", "on", ">pw", "~*", "+@all", "-"+refused).Err())
+		a := open(t, "redis://u:pw@"+s.Addr).Appender("t/0", "t/0")
+		defer a.Close()
+		if _, err := a.Tail(ctx); err == nil || !strings.Contains(err.Error(), "NOPERM") {
+			t.Errorf("%s: %v", refused, err)
+		}
+		if _, err := a.Append(ctx, Append{From: 0, Next: 1, Batches: []byte("x")}); err == nil {
+			t.Errorf("%s: appended", refused)
+		}
+	}
+	equal(t, must1(c.DBSize(ctx).Result())(t), 0)
+}
+
 // exercise goes through all that touches Redis once.
 func exercise(t *testing.T, b *Buffer, shards ...string) {
 	t.Helper()
