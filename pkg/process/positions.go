@@ -122,7 +122,7 @@ func (p *positions) commit(ctx context.Context, marks map[string][]buffer.Mark) 
 			if err != nil {
 				return err
 			}
-			topics[l.Topic] = append(topics[l.Topic], kafka.OffsetCommit{Partition: int(l.Partition), Offset: m.Position})
+			topics[l.Topic] = append(topics[l.Topic], kafka.OffsetCommit{Partition: int(l.Partition), Offset: m.Position, Metadata: p.w.metadata()})
 		}
 	}
 	if len(topics) == 0 {
@@ -141,6 +141,9 @@ func (p *positions) commit(ctx context.Context, marks map[string][]buffer.Mark) 
 	}
 	return err
 }
+
+// metadata marks the group's offsets as the positions of a pipeline with this journal.
+func (w *Worker) metadata() string { return "windrow " + w.o.Journal.Topic }
 
 // journaled returns the pipelines of the stream that have a journal: their records in the direct lane, which has no
 // source to be read again from, must be kept even if they don't run.
@@ -176,7 +179,8 @@ func (w *Worker) startOf(ctx context.Context, lane string) (int64, error) {
 	return p.start.Offsets[lane], nil
 }
 
-// proposeStart resolves KAFKA_START for all partitions of the stream's topics at this moment.
+// proposeStart resolves KAFKA_START for all partitions of the stream's topics at this moment. It refuses to begin a
+// pipeline that is known to have begun before: its journal is gone, and everything would be processed twice.
 func (w *Worker) proposeStart(ctx context.Context) (journal.Start, error) {
 	settings, _, err := w.o.Buffer.Settings(ctx)
 	if err != nil {
@@ -223,9 +227,27 @@ func (w *Worker) proposeStart(ctx context.Context) (journal.Start, error) {
 		if err != nil {
 			return s, fmt.Errorf("where to start in topic %s (KAFKA_START=%s): %w", t.Name, start, err)
 		}
+		known := make([]source.TopicPartition, 0, len(at))
 		for p, offset := range at {
-			s.Offsets[source.Lane{TopicPartition: source.TopicPartition{Topic: t.Name, Partition: p}}.String()] = offset
+			tp := source.TopicPartition{Topic: t.Name, Partition: p}
+			s.Offsets[source.Lane{TopicPartition: tp}.String()] = offset
+			known = append(known, tp)
+		}
+		committed, err := source.FetchCommitted(ctx, w.o.Source, w.o.Settings.Pipeline, known)
+		if err != nil {
+			return s, err
+		}
+		for tp, c := range committed {
+			if c.Metadata == w.metadata() {
+				return s, w.journalLost(tp.String(), c.Offset)
+			}
 		}
 	}
 	return s, nil
+}
+
+// journalLost says that a lane was processed up to a position which the journal knows nothing of.
+func (w *Worker) journalLost(lane string, position int64) error {
+	return fmt.Errorf("%w: the topic %s has nothing of lane %s, but the pipeline %s has processed it up to offset %d: restore the topic, or choose another PIPELINE to begin anew (every record is then processed again)",
+		journal.ErrLost, w.o.Journal.Topic, lane, w.o.Settings.Pipeline, position)
 }

@@ -54,9 +54,10 @@ func (w *Worker) takeover(ctx context.Context, shard string, lanes []string) (o 
 		refill: w.refill[stream.Isolation != "read_uncommitted"], log: log, lost: w.lost, count: minCount, clock: &clock{},
 		undec: func(r *record.Record, err error) { o.reject(r, "undecodable", err) },
 	}
+	reader := o.feed.reader
 	defer func() {
 		if err != nil {
-			o.feed.reader.Close()
+			reader.Close()
 		}
 	}()
 	o.group = o.newGroup()
@@ -88,8 +89,7 @@ func hint(own map[string]buffer.Mark) (offset int64) {
 func (o *owner) begin(ctx context.Context, own map[string]buffer.Mark, lanes []string) (err error) {
 	for lane, m := range own {
 		if m.Journal > 0 {
-			return fmt.Errorf("%w: topic %s has nothing of shard %s, but the pipeline %s has processed lane %s up to offset %d: restore the topic, or choose another PIPELINE to start anew",
-				journal.ErrLost, o.w.o.Journal.Topic, o.shard, o.w.o.Settings.Pipeline, lane, m.Position)
+			return o.w.journalLost(lane, m.Position)
 		}
 	}
 	if err := o.addLanes(ctx, nil, lanes); err != nil {

@@ -187,16 +187,10 @@ func wait(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
 func (w *Worker) work(ctx context.Context, s *slot) error {
 	pause := newBackoff()
 	for {
-		o, err := w.takeover(ctx, s.shard, s.known())
-		if err == nil {
-			w.o.Conditions.Set("shard "+s.shard, nil)
-			committed := o.committed
-			err = o.run(ctx, s)
-			o.feed.reader.Close()
-			if o.committed > committed {
-				pause.Reset()
-				s.settled = true
-			}
+		progress, err := w.own(ctx, s)
+		if progress {
+			pause.Reset()
+			s.settled = true
 		}
 		switch {
 		case errors.Is(err, errStopped), ctx.Err() != nil, errors.Is(err, errLease):
@@ -216,6 +210,21 @@ func (w *Worker) work(ctx context.Context, s *slot) error {
 			return errStopped
 		}
 	}
+}
+
+// own takes the shard over and works on it as one owner. progress: it committed something.
+func (w *Worker) own(ctx context.Context, s *slot) (progress bool, err error) {
+	ctx, cancel := context.WithCancel(ctx) // ends what the owner leaves behind: calls of the handler
+	defer cancel()
+	o, err := w.takeover(ctx, s.shard, s.known())
+	if err != nil {
+		return false, err
+	}
+	defer o.feed.reader.Close()
+	w.o.Conditions.Set("shard "+s.shard, nil)
+	before := o.committed
+	err = o.run(ctx, s)
+	return o.committed > before, err
 }
 
 func kind(err error) string {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap"
@@ -207,14 +208,14 @@ func (r *rig) consume(topic string, enough func([]output) bool) []output {
 	return all
 }
 
-func records2(ws []output) (n int) {
+func recordCount(ws []output) (n int) {
 	for _, w := range ws {
 		n += len(w.Data)
 	}
 	return n
 }
 
-func holds(n int) func([]output) bool { return func(ws []output) bool { return records2(ws) >= n } }
+func holds(n int) func([]output) bool { return func(ws []output) bool { return recordCount(ws) >= n } }
 
 // exact checks that each partition's records 0 … n-1 are in the windows exactly once, in the order of their windows.
 func exact(t *testing.T, ws []output, partitions, n int) {
@@ -459,4 +460,38 @@ func TestDirectLane(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A journal that was deleted is not a fresh start: that would process everything again.
+func TestALostJournalIsRefused(t *testing.T) {
+	r := newRig(t, 1)
+	r.ingest()
+	a := r.worker("a", count100, nil)
+	r.produce(1, 0, 200)
+	r.consume("out", holds(200))
+	a.stop()
+	admin := wire.New(wire.Config{Brokers: r.brokers})
+	defer admin.Close()
+	if _, err := admin.Client().DeleteTopics(context.Background(), &kafkago.DeleteTopicsRequest{Topics: []string{"windrow.s.p.journal"}}); err != nil {
+		t.Fatal(err)
+	}
+	c := &conditions{}
+	b := r.worker("b", count100, func(o *Options) { o.Conditions = c })
+	deadline := time.Now().Add(10 * time.Second)
+	for c.get("shard in/0") == nil && time.Now().Before(deadline) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err := c.get("shard in/0"); !errors.Is(err, journal.ErrLost) {
+		t.Errorf("the shard's condition is %v, want the journal lost", err)
+	}
+	b.stop()
+	if n := recordCount(r.consume("out", holds(200))); n != 200 {
+		t.Errorf("%d records came out, want 200", n)
+	}
+}
+
+func (c *conditions) get(name string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bad[name]
 }

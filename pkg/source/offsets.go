@@ -30,6 +30,9 @@ func FetchCommitted(ctx context.Context, c *wire.Cluster, group string, partitio
 	if err == nil {
 		err = res.Error
 	}
+	if errors.Is(err, kafka.GroupIdNotFound) {
+		return found, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the offsets of group %s: %w", group, err)
 	}
