@@ -94,7 +94,7 @@ func TestAllocations(t *testing.T) {
 // What a burst needed is given back.
 func TestMemoryIsGivenBack(t *testing.T) {
 	g := benchGroup(t, sink.OutputWindow)
-	for i := range int64(40) {
+	for i := range int64(8) {
 		g.Add(sinktest.Now, sinktest.Window(i, bytes.Repeat([]byte("1"), batchBytes*2/3)))
 	}
 	g.Reset()

@@ -90,7 +90,7 @@ func TestEveryLimit(t *testing.T) {
 	w.Keyed, w.Key = true, []byte("a \"key\"")
 	var e Encoder
 	for _, form := range []sink.Output{sink.OutputWindow, sink.OutputData} {
-		for limit := 0; limit < 20_000; limit += 37 {
+		for limit := 0; limit < 20_000; limit += 173 {
 			parts, left := e.Plan(w, w.ID(0), form, limit)
 			seen := map[string]bool{}
 			for i := range parts {
