@@ -1,6 +1,7 @@
 package field
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -49,8 +50,8 @@ func parsePath(text string) (path []segment, err error) {
 }
 
 // is reports whether s names the member whose name stands in JSON as text.
-func (s *segment) is(text []byte, escaped bool) bool {
-	if !escaped {
+func (s *segment) is(text []byte) bool {
+	if bytes.IndexByte(text, '\\') < 0 {
 		return string(text) == s.name
 	}
 	var buf [64]byte
