@@ -132,9 +132,6 @@ func TestCase03FixedWindows(t *testing.T) {
 		w.worker("EMITTER=fixed", "WINDOW_INTERVAL=1s"),
 		w.worker("EMITTER=fixed", "WINDOW_INTERVAL=1s", "EMIT_EMPTY=true", "PIPELINE=empties", "KAFKA_OUTPUT_TOPIC="+empties),
 	}
-	for _, p := range programs {
-		p.Ready(t)
-	}
 	received := w.feed(client, 0, 10)
 	time.Sleep(2 * time.Second) // nothing comes: at least one window is empty
 	received[10] = w.appendOnBorder(client, 10)
@@ -182,9 +179,6 @@ func TestCase04RelaxedWindowsAndDowntime(t *testing.T) {
 	}
 	relaxed, fixed := w.collect(w.out), w.collect(fixedOut)
 	programs := startBoth()
-	for _, p := range programs {
-		p.Ready(t)
-	}
 	received := w.feed(client, 0, 10)
 	relaxed.untilRecords(10)
 	fixed.untilRecords(10)

@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long a test waits for what should come within seconds: the machine may be busy.
-const patience = 90 * time.Second
+const patience = 120 * time.Second
 
 // world is one stream: a topic of Kafka, a Redis of its own, and where a pipeline writes to.
 type world struct {

@@ -37,8 +37,9 @@ step "staticcheck e2e" go -C e2e run "$STATICCHECK" ./...
 if [ "${1:-}" != lint ]; then
   step "build the test report" go -C e2e build -o "$root/build/testreport" ./cmd/testreport
   step "unit tests, with the race detector" tests . unit.count -race -timeout 20m
-  # The programs under test are processes of their own; what is raced here is the tests alone, so without the detector.
-  step "end-to-end tests, Kafka ${KAFKA_VERSION:-default}" tests e2e e2e.count -timeout 45m
+  # Without the detector: it would watch the tests, not the programs, which are processes of their own. One package after
+  # the other: each has a broker of its own.
+  step "end-to-end tests, Kafka ${KAFKA_VERSION:-default}" tests e2e e2e.count -p 1 -timeout 45m
 fi
 
 echo "== summary"

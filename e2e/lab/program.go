@@ -74,7 +74,12 @@ func Stop(t testing.TB, programs ...*Program) {
 	}
 }
 
+// stop waits until the program is there to hear the signal: before it has got so far, SIGTERM simply ends it.
 func (p *Program) stop() error {
+	holdsWithin(startPatience, func() bool {
+		status, _ := p.Get("/livez")
+		return status != 0 || !p.Running()
+	})
 	if err := p.command.end(stopPatience); err != nil {
 		return err
 	}
