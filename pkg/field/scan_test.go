@@ -41,8 +41,25 @@ func checkValid(t *testing.T, p []byte) {
 	}
 }
 
+// TestSpoiltValues puts characters that mean something in the place of each byte of a value, and cuts it off there.
+func TestSpoiltValues(t *testing.T) {
+	for _, value := range []string{
+		string(sensorValues()[0]),
+		` { "a" : [ 1 , -2.5e+10 , "\"\u00e9\\" , true , null , { } , [ ] ] , "é" : "ünïcode" } `,
+	} {
+		for i := range value {
+			checkValid(t, []byte(value[:i]))
+			checkValid(t, []byte(value[:i]+value[i+1:]))
+			for _, c := range []byte("\"\\{}[],:.-+eEu0a1tfn /\n\x00\x1f\x7f\x80\xc3\xff") {
+				checkValid(t, []byte(value[:i]+string([]byte{c})+value[i+1:]))
+				checkValid(t, []byte(value[:i]+string([]byte{c})+value[i:]))
+			}
+		}
+	}
+}
+
 func TestDepth(t *testing.T) {
-	for _, n := range []int{1, 2, 63, 64, 65, 66, 127, 128, 129, 130, 1000, maxDepth - 1, maxDepth, maxDepth + 1, 1000000} {
+	for _, n := range []int{1, 2, 63, 64, 65, 66, 127, 128, 129, 130, 1000, maxDepth - 1, maxDepth, maxDepth + 1, 20000} {
 		for _, c := range []struct{ open, middle, close string }{{"[", "", "]"}, {`{"a":`, "1", "}"}, {`[{"a":`, "[1]", "}]"}, {`[[1,2],{"b":{},"a":`, "1", "}]"}} {
 			p := []byte(strings.Repeat(c.open, n) + c.middle + strings.Repeat(c.close, n))
 			checkValid(t, p)
