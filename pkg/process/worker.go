@@ -195,6 +195,11 @@ func (w *Worker) work(ctx context.Context, s *slot) error {
 		switch {
 		case errors.Is(err, errStopped), ctx.Err() != nil, errors.Is(err, errLease):
 			return err
+		case errors.Is(err, journal.ErrTooLarge):
+			// The topic's limit was lowered: learn it, and the windows are split anew. What fails here fails again there.
+			if cerr := w.o.Sink.Check(ctx); cerr != nil {
+				w.log.Warn("could not look at the sink's limits", zap.Error(cerr))
+			}
 		case errors.Is(err, journal.ErrFenced):
 			if held, lerr := w.o.Buffer.Leases(ctx, w.o.Settings.Pipeline, []string{s.shard}); lerr == nil && held[s.shard] != w.o.Name {
 				return errLease
