@@ -182,7 +182,7 @@ func (p *publication) write(ctx context.Context) error {
 	return nil
 }
 
-// running are the pipelines that published within alive on any of the shard's lanes.
+// runs reports whether the pipeline published within alive on any of the shard's lanes.
 func (p *publication) runs(pipeline string) bool {
 	if pipeline == p.pipeline {
 		return true
