@@ -125,7 +125,7 @@ func (c *Cluster) roundTrip(ctx context.Context, limit time.Duration, e *exchang
 		return err
 	}
 	<-e.done // the deadline or the cancellation has reached the socket too
-	if e.err != nil {
+	if e.err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		c.leaders.forget() // a broker that fell silent leads nothing for long
 	}
 	return e.err

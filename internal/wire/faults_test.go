@@ -5,9 +5,13 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand"
 	"net"
 	"os"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,8 +19,11 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/windrow-io/windrow/pkg/record"
 )
 
 // liar sits between a client and a broker and may falsify the answers to one call.
@@ -296,4 +303,51 @@ func TestRetryAndFenced(t *testing.T) {
 			t.Errorf("%v: retry %v, fenced %v", c.err, r, f)
 		}
 	}
+}
+
+// Many callers at once, some of whom lose patience: nobody gets another's answer, or meets another's memory.
+func TestManyCallers(t *testing.T) {
+	k, c := start(t, kfake.SeedTopics(12, "a"))
+	k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotLeaderForPartition, Count: 20, When: func(kmsg.Request) bool { return rand.Intn(4) == 0 }})
+	var all sync.WaitGroup
+	for n := range int32(12) {
+		all.Go(func() {
+			var b record.Builder
+			var buf []byte
+			r := rand.New(rand.NewSource(int64(n)))
+			for i := range 25 {
+				b.Reset()
+				b.Add(1, nil, fmt.Append(nil, n, " ", i, string(make([]byte, r.Intn(2*coalesce)))))
+				raw, err := b.Seal(nobody, -1, false, record.None)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(50+r.Intn(5000))*time.Microsecond)
+				if leader, err := c.Leader(ctx, "a", n); err == nil {
+					_, _ = c.Produce(ctx, leader, "", []Raw{{"a", n, raw}}, time.Second)
+				}
+				cancel()
+				leader, err := c.Leader(t.Context(), "a", n)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
+				res, err := c.Fetch(ctx, FetchRequest{Broker: leader, Partitions: []FetchPartition{{"a", n, 0, 1 << 20}}, MaxBytes: 1 << 20, MaxWait: time.Millisecond, Buf: buf})
+				cancel()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, v := range values(t, res.Partitions[0], 0) {
+					if !strings.HasPrefix(v, fmt.Sprint(n, " ")) {
+						t.Errorf("partition %d holds %.20q", n, v)
+					}
+				}
+				buf = res.Buf
+			}
+		})
+	}
+	all.Wait()
 }
