@@ -19,6 +19,7 @@ func Main() {
 // RunProgram builds an Ingest from a program's configuration and runs it until work is done. For Windrow's own programs.
 func RunProgram(hard, work context.Context, e program.Env) error {
 	c := e.Config
+	buffer.ClientLog(e.Logger)
 	b, err := buffer.Open(c.Buffer(e.Logger))
 	if err != nil {
 		return err

@@ -244,7 +244,7 @@ func (f *feed) lane(name string) *lane {
 func (f *feed) take(l *lane, lt *buffer.LaneTurn) {
 	for i := range lt.Entries {
 		e := &lt.Entries[i]
-		end := mark{e.Ms, e.Seq, e.Bytes + int64(len(e.Batches))} // zero for what is only known to hold nothing
+		end := mark{e.Ms, e.Seq, e.End()} // zero for what is only known to hold nothing
 		if e.Next <= l.read {
 			if len(l.spans) == 0 && end != (mark{}) {
 				l.last = end

@@ -45,6 +45,7 @@ func Main(options ...Option) {
 // RunProgram builds a worker from a program's configuration and runs it. For Windrow's own programs; users call Main.
 func RunProgram(hard, work context.Context, e program.Env, h Handler) error {
 	c := e.Config
+	buffer.ClientLog(e.Logger)
 	b, err := buffer.Open(c.Buffer(e.Logger))
 	if err != nil {
 		return err
