@@ -72,6 +72,9 @@ func (j *Journal) fence(ctx context.Context, w *writer, key []byte, keep func(co
 			if end, err = w.mark(ctx, key); err == nil {
 				return end, nil
 			}
+			if errors.Is(err, kafka.InvalidTransactionState) {
+				return 0, w.remedy(err)
+			}
 			if err = refusal(err); errors.Is(err, ErrFenced) {
 				return 0, err
 			}
@@ -96,6 +99,12 @@ func (w *writer) remedy(err error) error {
 		return fmt.Errorf("%w: grant WRITE and DESCRIBE on the transactional id %s, or on those with its prefix", err, w.txn.ID())
 	case errors.Is(err, kafka.InvalidTransactionTimeout):
 		return fmt.Errorf("%w: raise the brokers' transaction.max.timeout.ms to %d", err, w.j.o.Timeout.Milliseconds())
+	case errors.Is(err, kafka.InvalidTransactionState):
+		// The coordinator has ended all that older epochs had begun, and does not know of a transaction that the partition
+		// holds open. Nobody can tell any more how it was to end.
+		return fmt.Errorf("%w: kafka has left a transaction of %s open in partition %d, as a broker can that loses its session "+
+			"while it completes it: find it with kafka-transactions.sh find-hanging and abort it; the output of that one "+
+			"transaction may then come again", err, w.txn.ID(), w.partition)
 	}
 	return err
 }
