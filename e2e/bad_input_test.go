@@ -164,7 +164,7 @@ func TestRecordsWithoutTheirKey(t *testing.T) {
 		}
 		reasons[l.Origin.Offset] = l.Reason
 	}
-	const notJSON, missing = "not-json", "missing-key"
+	const notJSON, missing = "not-json", "missing-field"
 	want := map[int64]string{1: notJSON, 3: missing, 4: missing, 5: notJSON, 6: notJSON, 7: notJSON, 12: notJSON}
 	if fmt.Sprint(reasons) != fmt.Sprint(want) || len(dead.Records) != bad {
 		t.Errorf("%d dead letters, offsets and reasons %v, want %v", len(dead.Records), reasons, want)
