@@ -41,5 +41,6 @@ java=$(javac -version 2>&1 | sed -E 's/^javac ([0-9]+).*/\1/')
 echo "setup: fetching modules"
 go mod download
 go -C e2e mod download
+go -C charts/test mod download
 echo "setup: fetching the servers' jars"
 go -C e2e run ./cmd/serverjars "$@"
