@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -105,13 +104,9 @@ func run(p config.Program, c *config.Config, logger *zap.Logger, parts func(hard
 }
 
 func healthcheck(stderr io.Writer) int {
-	addr := os.Getenv("HTTP_ADDR")
-	if addr == "" {
-		addr = ":8080"
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	if err := ops.Healthcheck(ctx, addr); err != nil {
+	if err := ops.Healthcheck(ctx, config.HTTPAddr()); err != nil {
 		fmt.Fprintln(stderr, err)
 		return Failed
 	}
