@@ -31,7 +31,7 @@ const (
 type Dead struct {
 	Record   *record.Record // one of the two is set
 	Window   *window.Window
-	Reason   string // a word: not-json, missing-key, handler, too-large …
+	Reason   string // a word: not-json, missing-field, handler, too-large …
 	Err      error  // the particular
 	Attempts int    // of the handler; 0: none was made
 	First    int64  // first and last attempt, Unix milliseconds

@@ -183,7 +183,7 @@ func testDeadRecords(t *testing.T, b Backend) {
 			r.Key = []byte("key")
 			r.SetHeaders(record.Header{Key: "a", Value: []byte("1")}, record.Header{Key: "a", Value: nil})
 		}
-		d := &sink.Dead{Record: r, Reason: "missing-key", Err: errors.New("no field \"device.id\"\nin the value"), First: Now, Last: Now + 5}
+		d := &sink.Dead{Record: r, Reason: "missing-field", Err: errors.New("no field \"device.id\"\nin the value"), First: Now, Last: Now + 5}
 		l := deadRecord(r, d.Reason)
 		l["error"], l["first"], l["last"] = d.Err.Error(), d.First, d.Last
 		if i == 0 {
