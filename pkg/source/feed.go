@@ -180,7 +180,11 @@ func (d *Feed) refused(err error) {
 		return
 	}
 	limit := 5 * time.Second
-	if wire.Retry(err) {
+	switch {
+	case errors.Is(err, kafka.InvalidMessage): // its CRC fails, the broker says
+		limit = time.Second
+		refetches.WithLabelValues(d.Topic).Inc()
+	case wire.Retry(err):
 		limit = time.Second
 		d.unproven = time.Now()
 		d.fetcher.watch.Refresh()
