@@ -442,12 +442,14 @@ func TestOpen(t *testing.T) {
 // A transaction that Kafka has left open is not another worker's doing: the error says what to do.
 func TestTakeMeetsAHangingTransaction(t *testing.T) {
 	w := newWorld(t, Options{})
-	w.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: w.journal.o.Topic, Err: kerr.InvalidTxnState, Count: 1})
+	f := w.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: w.journal.o.Topic, Err: kerr.InvalidTxnState, Count: -1})
 	_, _, err := w.journal.Take(t.Context(), "t/0", 0, nil)
 	if err == nil || errors.Is(err, ErrFenced) || !strings.Contains(err.Error(), "find-hanging") {
 		t.Fatalf("Take: %v", err)
 	}
-	w.take("t/0", 0)
+	f.Remove()
+	w.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: w.journal.o.Topic, Err: kerr.InvalidTxnState, Count: 2})
+	w.take("t/0", 0) // it was not for ever
 }
 
 // Without transactions, the journal's partition may still be in the checkpoint's one.

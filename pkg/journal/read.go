@@ -18,6 +18,7 @@ const (
 	fetchBytes = 1 << 20                // of one fetch: as large as a batch usually may be
 	fetchWait  = 250 * time.Millisecond // for other shards' transactions to end
 	tellAfter  = 3 * time.Second        // of waiting for them
+	tellAgain  = time.Minute            // a transaction that is open that long, Kafka itself should have ended
 )
 
 // errStop is what a visitor of scan returns when it has seen enough.
@@ -56,8 +57,8 @@ type reader struct {
 	buf     []byte
 	decoder record.Decoder
 	entry   entry
-	waiting time.Time // since when nothing has come
-	told    bool
+	since   time.Time // nothing has come
+	tellAt  time.Time
 }
 
 func (r *reader) fetch(ctx context.Context) error {
@@ -94,7 +95,7 @@ func (r *reader) fetch(ctx context.Context) error {
 	}
 	switch {
 	case r.position > before:
-		r.waiting = time.Time{}
+		r.since = time.Time{}
 	case f.LastStableOffset >= r.end && len(f.Records) == 0:
 		r.position = r.end // compaction took the rest
 	case len(f.Records) > 0:
@@ -156,16 +157,23 @@ func (r *reader) visitAll(b *record.Batch) error {
 	return err
 }
 
-// tell says what is being waited for, once.
+// tell says what is being waited for.
 func (r *reader) tell(f *wire.Fetched) {
-	if r.waiting.IsZero() {
-		r.waiting = time.Now()
+	now := time.Now()
+	if r.since.IsZero() {
+		r.since, r.tellAt = now, now.Add(tellAfter)
 	}
-	if !r.told && time.Since(r.waiting) > tellAfter {
-		r.told = true
-		r.j.log.Warn("reading the journal waits for another shard's open transaction to end, or to time out",
-			zap.Int32("partition", r.partition), zap.Int64("stable", f.LastStableOffset), zap.Int64("end", r.end))
+	if now.Before(r.tellAt) {
+		return
 	}
+	r.tellAt = now.Add(tellAgain)
+	fields := []zap.Field{zap.Int32("partition", r.partition), zap.Int64("stable", f.LastStableOffset), zap.Int64("end", r.end)}
+	if now.Sub(r.since) < tellAgain {
+		r.j.log.Warn("reading the journal waits for another shard's open transaction to end, or to time out", fields...)
+		return
+	}
+	r.j.log.Error("reading the journal waits for another shard's transaction that Kafka seems to have left open: "+
+		"kafka-transactions.sh find-hanging shows it, and abort ends it", fields...)
 }
 
 // abortedSet drops what a fetch's list of aborted transactions names, and control batches.

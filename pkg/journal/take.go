@@ -60,26 +60,22 @@ func (j *Journal) take(ctx context.Context, shard string, hint int64, keep func(
 // fate is not known belongs to an epoch that is over.
 func (j *Journal) fence(ctx context.Context, w *writer, key []byte, keep func(context.Context) error) (end int64, err error) {
 	var pause backoff
-	told, begin := false, time.Now()
+	told, begin, refused := false, time.Now(), 0
 	for {
 		if keep != nil {
 			if err := keep(ctx); err != nil {
 				return 0, err
 			}
 		}
-		if w.producer, err = w.txn.Init(ctx); err == nil {
-			w.sequences = map[place]int32{}
-			if end, err = w.mark(ctx, key); err == nil {
-				return end, nil
-			}
-			if errors.Is(err, kafka.InvalidTransactionState) {
-				return 0, w.remedy(err)
-			}
-			if err = refusal(err); errors.Is(err, ErrFenced) {
-				return 0, err
-			}
+		if end, err = w.epoch(ctx, key); err == nil {
+			return end, nil
 		}
-		if !wire.Retry(err) || ctx.Err() != nil {
+		again := wire.Retry(err)
+		if errors.Is(err, kafka.InvalidTransactionState) {
+			refused++
+			again = refused < refusedMarks
+		}
+		if !again || ctx.Err() != nil {
 			return 0, w.remedy(err)
 		}
 		if !told && time.Since(begin) > tellAfter {
@@ -90,6 +86,23 @@ func (j *Journal) fence(ctx context.Context, w *writer, key []byte, keep func(co
 			return 0, err
 		}
 	}
+}
+
+// refusedMarks is how often a mark may meet an open transaction (48): a newer epoch's, which the next attempt ends, or one
+// that nobody will end.
+const refusedMarks = 6
+
+// epoch makes one, and marks the partition with it.
+func (w *writer) epoch(ctx context.Context, key []byte) (end int64, err error) {
+	if w.producer, err = w.txn.Init(ctx); err != nil {
+		return 0, err
+	}
+	w.sequences = map[place]int32{}
+	end, err = w.mark(ctx, key)
+	if wire.Fenced(err) {
+		err = fmt.Errorf("%w: %w", ErrFenced, err)
+	}
+	return end, err
 }
 
 // remedy adds what to do about an answer that only an administrator can change.
