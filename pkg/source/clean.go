@@ -1,7 +1,6 @@
 package source
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -122,6 +121,3 @@ func nextCut(batches []byte, size int) (cut int, next, records int64, err error)
 	}
 	return cut, next, records, nil
 }
-
-// firstOffset is the base offset of the first batch; batches must not be empty.
-func firstOffset(batches []byte) int64 { return int64(binary.BigEndian.Uint64(batches)) }

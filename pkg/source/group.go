@@ -176,8 +176,8 @@ func (g *Group) leave(cg *kafka.ConsumerGroup) {
 	}
 }
 
-// balancer gives each partition, in order, to the member that has the fewest so far, among those that know the topic.
-// kafka-go's own deal out each topic by itself: the first member would get all of many topics with one partition.
+// balancer gives each partition to the member that has the fewest so far, among those that know the topic; first the
+// topics that few know, as while members learn of new ones. kafka-go's own deal out each topic by itself: the first member would get all of many topics with one partition.
 type balancer struct{}
 
 func (balancer) ProtocolName() string { return "windrow" }
@@ -186,7 +186,16 @@ func (balancer) UserData() ([]byte, error) { return nil, nil }
 
 func (balancer) AssignGroups(members []kafka.GroupMember, partitions []kafka.Partition) kafka.GroupMemberAssignments {
 	slices.SortFunc(members, func(a, b kafka.GroupMember) int { return strings.Compare(a.ID, b.ID) })
+	known := map[string]int{}
+	for _, m := range members {
+		for _, t := range m.Topics {
+			known[t]++
+		}
+	}
 	slices.SortFunc(partitions, func(a, b kafka.Partition) int {
+		if c := known[a.Topic] - known[b.Topic]; c != 0 {
+			return c
+		}
 		return TopicPartition{a.Topic, int32(a.ID)}.Compare(TopicPartition{b.Topic, int32(b.ID)})
 	})
 	out := kafka.GroupMemberAssignments{}
