@@ -32,7 +32,8 @@ func fake(t *testing.T, brokers int, opts ...kfake.Opt) (*kfake.Cluster, *wire.C
 
 func producer(t *testing.T, k *kfake.Cluster, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	p, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(k.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(10 * time.Millisecond)}, opts...)...)
+	p, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(k.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(10 * time.Millisecond),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond })}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
