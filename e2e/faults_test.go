@@ -1,27 +1,26 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/windrow-io/windrow/e2e/lab"
 )
 
-// A broker that does not answer for a while, but keeps its session: the programs' requests time out, their outcome is not
-// known.
-func TestMainJobWithBrokerPaused(t *testing.T) {
-	t.Parallel()
-	w := &world{t: t, kafka: lab.Kafka(t, lab.WithoutAutoCreate(), lab.Property("broker.session.timeout.ms", "60000")), redis: lab.Redis(t)}
-	w.name()
-	w.createTopics(mainPartitions)
-	programs := []*lab.Program{w.ingest(), w.worker(mainWindows...), w.worker(mainWindows...)}
-	fed := w.trickle(mainPartitions, mainPerPartition, 2*feeding)
+// faulty runs the main job while fault strikes whenever one of the parts of the output is there, and requires the output to
+// be exact.
+func (w *world) faulty(t *testing.T, parts []int, fault func(), settings ...string) {
+	t.Helper()
+	settings = append(settings, mainWindows...)
+	programs := []*lab.Program{w.ingest(settings[:len(settings)-len(mainWindows)]...), w.worker(settings...), w.worker(settings...)}
+	fed := w.trickle(mainPartitions, mainPerPartition, feeding)
 	out := w.collect(w.out)
-	for _, part := range []int{8, 4, 2} {
+	for _, part := range parts {
 		out.untilRecords(mainTotal / part)
-		w.kafka.Pause(t)
-		time.Sleep(3 * time.Second)
-		w.kafka.Resume(t)
+		fault()
 	}
 	<-fed
 	out.untilRecords(mainTotal)
@@ -30,22 +29,147 @@ func TestMainJobWithBrokerPaused(t *testing.T) {
 	requireOrderInPartitions(t, out)
 }
 
-func TestMainJobWithBrokerKilled(t *testing.T) {
-	t.Parallel()
-	w := &world{t: t, kafka: lab.Kafka(t, lab.WithoutAutoCreate()), redis: lab.Redis(t)}
+func privateWorld(t *testing.T, redis *lab.RedisServer, options ...lab.KafkaOption) *world {
+	t.Helper()
+	w := &world{t: t, kafka: lab.Kafka(t, append(options, lab.WithoutAutoCreate())...), redis: redis}
 	w.name()
 	w.createTopics(mainPartitions)
-	programs := []*lab.Program{w.ingest(), w.worker(mainWindows...), w.worker(mainWindows...)}
-	fed := w.trickle(mainPartitions, mainPerPartition, 2*feeding)
-	out := w.collect(w.out)
-	for _, part := range []int{8, 4, 2} {
-		out.untilRecords(mainTotal / part)
+	return w
+}
+
+// A broker that does not answer for a while, but keeps its session: the programs' requests time out, their outcome is not
+// known.
+func TestMainJobWithBrokerPaused(t *testing.T) {
+	t.Parallel()
+	w := privateWorld(t, lab.Redis(t), lab.Property("broker.session.timeout.ms", "60000"))
+	w.faulty(t, []int{8, 3}, func() {
+		w.kafka.Pause(t)
+		time.Sleep(3 * time.Second)
+		w.kafka.Resume(t)
+	})
+}
+
+func TestMainJobWithBrokerKilled(t *testing.T) {
+	t.Parallel()
+	w := privateWorld(t, lab.Redis(t))
+	w.faulty(t, []int{8, 3}, func() {
 		w.kafka.Kill()
 		w.kafka.Start(t)
+	})
+}
+
+// Requests take effect, and their replies are lost: appends, commits, the ends of transactions.
+func TestMainJobWithKafkaRepliesLost(t *testing.T) {
+	t.Parallel()
+	w := privateWorld(t, lab.Redis(t), lab.BehindProxy())
+	w.faulty(t, []int{10, 6, 4, 3, 2}, func() { loseReplies(w.kafka.Proxy) }, "KAFKA_BROKERS="+w.kafka.Proxy.Addr)
+}
+
+func TestMainJobWithRedisRepliesLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, mainPartitions)
+	proxy := lab.NewProxy(t, w.redis.Addr)
+	w.faulty(t, []int{10, 6, 4, 3, 2}, func() { loseReplies(proxy) }, "REDIS_URL=redis://"+proxy.Addr)
+}
+
+func loseReplies(p *lab.Proxy) {
+	p.DropReplies()
+	time.Sleep(300 * time.Millisecond) // of lost replies
+	p.Accept()
+}
+
+// Redis comes back empty after a kill: all that it held was a cache.
+func TestMainJobWithRedisKilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, mainPartitions)
+	w.faulty(t, []int{6, 2}, func() {
+		w.redis.Kill()
+		w.redis.Start(t)
+	})
+}
+
+// Workers come and go, and partitions are added: the shards go where there is a worker, and no restart is needed.
+func TestScaling(t *testing.T) {
+	t.Parallel()
+	const few, many, n, size = 2, 5, 3_000, 100
+	w := newWorld(t, few)
+	ingest, first := w.ingest(), w.worker(mainWindows...)
+	out := w.collect(w.out)
+	w.produce(few, 0, n)
+	out.untilRecords(few * n)
+
+	if _, err := w.kafka.Admin(t).CreatePartitions(t.Context(), many-few, w.topic); err != nil {
+		t.Fatal(err)
 	}
-	<-fed
-	out.untilRecords(mainTotal)
-	lab.Stop(t, programs...)
-	requireExact(t, w, out.all(), mainPartitions, mainPerPartition, mainSize)
+	second, third := w.worker(mainWindows...), w.worker(mainWindows...)
+	lab.WaitFor(t, patience, "the source to have its partitions", func() bool { return w.partitions() == many })
+	for p := few; p < many; p++ {
+		w.kafka.Produce(t, w.inputs(p, 0, n))
+	}
+	out.untilRecords(many * n)
+	lab.WaitFor(t, patience, "every worker to hold a shard", func() bool {
+		for _, p := range []*lab.Program{first, second, third} {
+			if shards, _ := p.Metric("windrow_process_shards"); shards == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	lab.Stop(t, first, second)
+	w.produce(many, n, 2*n)
+	out.untilRecords(many * 2 * n)
+	lab.Stop(t, ingest, third)
+	requireExact(t, w, out.all(), many, 2*n, size)
 	requireOrderInPartitions(t, out)
+}
+
+func (w *world) partitions() int {
+	w.t.Helper()
+	details, err := w.kafka.Admin(w.t).ListTopics(w.t.Context(), w.topic)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n := 0
+	details.EachPartition(func(kadm.PartitionDetail) { n++ })
+	return n
+}
+
+// Kafka behind TLS: with a password, and with a client's certificate.
+func TestSecuredKafka(t *testing.T) {
+	t.Parallel()
+	const partitions, n, size = 2, 500, 100
+	k := lab.Kafka(t, lab.WithSecurity())
+	s := k.Secure
+	password := func(mechanism string) []string {
+		return []string{
+			"KAFKA_BROKERS=" + s.SASLAddr, "KAFKA_TLS=true", "KAFKA_TLS_CA=" + s.CAFile,
+			"KAFKA_SASL_MECHANISM=" + mechanism, "KAFKA_SASL_USERNAME=" + s.User, "KAFKA_SASL_PASSWORD=" + s.Password,
+		}
+	}
+	for name, settings := range map[string][]string{
+		"PLAIN":         password("PLAIN"),
+		"SCRAM-SHA-256": password("SCRAM-SHA-256"),
+		"SCRAM-SHA-512": password("SCRAM-SHA-512"),
+		"certificate": {
+			"KAFKA_BROKERS=" + s.TLSAddr, "KAFKA_TLS=true",
+			"KAFKA_TLS_CA=" + s.CAFile, "KAFKA_TLS_CERT=" + s.CertFile, "KAFKA_TLS_KEY=" + s.KeyFile,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{t: t, kafka: k, redis: lab.Redis(t)}
+			w.name()
+			w.createTopics(partitions)
+			w.produce(partitions, 0, n)
+			programs := []*lab.Program{w.ingest(settings...), w.worker(append(settings, mainWindows...)...)}
+			out := w.collect(w.out)
+			out.untilRecords(partitions * n)
+			lab.Stop(t, programs...)
+			requireExact(t, w, out.all(), partitions, n, size)
+			for _, p := range programs {
+				if strings.Contains(p.Log(), s.Password) {
+					t.Errorf("%s logs the password", p.Name)
+				}
+			}
+		})
+	}
 }
