@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/windrow-io/windrow/internal/wire"
@@ -213,35 +214,38 @@ func (w *world) publish(b *buffer.Buffer, pipeline, lane string, n int) int64 {
 
 func TestBackPressure(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1, "a")
+	w := newWorld(t, 1, "pressed")
 	w.p = w.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
 	b := w.buffer()
 	pad := strings.Repeat("p", 1000)
 	for i := range 15 {
-		w.produce("a", 0, pad, i*20, 20) // 20 KiB each
+		w.produce("pressed", 0, pad, i*20, 20) // 20 KiB each
 	}
-	in := w.start(Options{Topics: "a", MaxBytes: 100 << 10})
+	in := w.start(Options{Topics: "pressed", MaxBytes: 100 << 10})
 	in.conditions.says(t, conditionPressure, "BUFFER_MAX_BYTES")
+	eventually(t, "the lag counts what is not fetched", func() bool {
+		return gauge(t, "windrow_source_lag_records", "pressed", "0") == float64(300-in.lane("pressed/0").place().next)
+	})
 	// The other partition goes on.
-	w.produce("a", 1, "x", 0, 10)
-	w.expect("a/1", values("x", 1, 0, 10))
-	tail, err := b.Appender("a/0", "a/0").Tail(t.Context())
+	w.produce("pressed", 1, "x", 0, 10)
+	w.expect("pressed/1", values("x", 1, 0, 10))
+	tail, err := b.Appender("pressed/0", "pressed/0").Tail(t.Context())
 	if err != nil || tail.Held < 100<<10 || tail.Held > 200<<10 {
 		t.Fatalf("the lane holds %d bytes, the limit is %d; %v", tail.Held, 100<<10, err)
 	}
 	var got []string
 	for len(got) < 300 {
-		eventually(t, "the lane has entries", func() bool { return len(w.lane("a/0")) > 0 })
-		es := w.lane("a/0")
+		eventually(t, "the lane has entries", func() bool { return len(w.lane("pressed/0")) > 0 })
+		es := w.lane("pressed/0")
 		for _, e := range es {
 			got = append(got, e.values...)
 		}
-		w.publish(b, "p", "a/0", len(es))
+		w.publish(b, "p", "pressed/0", len(es))
 	}
 	if !slices.Equal(got, values(pad, 0, 0, 300)) {
 		t.Fatalf("got %d records", len(got))
 	}
-	w.produce("a", 0, pad, 300, 20)
+	w.produce("pressed", 0, pad, 300, 20)
 	in.conditions.met(t, conditionPressure)
 }
 
@@ -421,4 +425,26 @@ func TestLargeRecords(t *testing.T) {
 			t.Errorf("lane %s has not the records of its source", lane)
 		}
 	}
+}
+
+// gauge returns the value of the metric with these label values, -1 if there is none.
+func gauge(t *testing.T, name string, values ...string) float64 {
+	t.Helper()
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var have []string
+			for _, l := range m.GetLabel() {
+				have = append(have, l.GetValue())
+			}
+			slices.Sort(have)
+			if f.GetName() == name && slices.Equal(have, slices.Sorted(slices.Values(values))) {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	return -1
 }

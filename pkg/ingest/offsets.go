@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/source"
 )
 
@@ -91,7 +92,12 @@ func (o *offsets) start(ctx context.Context, tp source.TopicPartition) (source.C
 		}
 		at, err := start.Offsets(ctx, in.cluster, name, missing, in.o.ReadCommitted)
 		if err != nil {
-			return source.Committed{}, fmt.Errorf("finding where topic %s starts: %w", name, err)
+			err = fmt.Errorf("finding where topic %s starts: %w", name, err)
+			if name == tp.Topic {
+				return source.Committed{}, err
+			}
+			in.log.Warn("a topic can't be started yet", zap.Error(err)) // its own lanes will ask again
+			continue
 		}
 		for p, offset := range at {
 			fresh[source.TopicPartition{Topic: name, Partition: p}] = source.Committed{Offset: offset, Metadata: note{Topic: idText(t.ID)}.String()}
@@ -211,6 +217,7 @@ func (in *Ingest) keep(ctx context.Context) {
 		if err := in.remind(ctx); err != nil && ctx.Err() == nil {
 			in.log.Debug("looking after the stream's registry", zap.Error(err))
 		}
+		in.measure(ctx)
 	}
 }
 
@@ -238,4 +245,22 @@ func (in *Ingest) remind(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// measure keeps the lag of lanes true that nothing is fetched for, because they are full.
+func (in *Ingest) measure(ctx context.Context) {
+	_, lanes := in.assigned()
+	for _, l := range lanes {
+		at := l.place()
+		if !at.full {
+			continue
+		}
+		end, err := in.cluster.Offsets(ctx, l.tp.Topic, []int32{l.tp.Partition}, wire.Latest, false)
+		if err != nil {
+			return
+		}
+		if l.place() == at {
+			l.lag.Set(float64(max(end[l.tp.Partition]-at.next, 0)))
+		}
+	}
 }

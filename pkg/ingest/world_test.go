@@ -330,6 +330,17 @@ type running struct {
 	stop       func() error
 }
 
+// lane returns a lane that is assigned.
+func (r *running) lane(name string) *lane {
+	_, ls := r.assigned()
+	for _, l := range ls {
+		if l.tp.String() == name {
+			return l
+		}
+	}
+	return nil
+}
+
 func (w *world) start(o Options) *running {
 	w.t.Helper()
 	c := wire.New(wire.Config{Brokers: w.kafka.ListenAddrs(), ClientID: "test"})

@@ -21,6 +21,7 @@ type loop struct {
 	feeds  []*Feed // guarded by f.mu
 	first  int     // whose turn it is to be first: only the first partition may give a batch over the limit
 	fails  int
+	hollow int // answers in a row that came at once and had nothing
 	loud   bool
 	clean  cleaner
 	asked  []asked
@@ -54,6 +55,8 @@ const (
 	// second instead of one for each record.
 	fetchPace  = time.Millisecond
 	fetchSmall = 16 << 10
+	// fetchSlow is the most that pace grows to while a broker doesn't wait for data, as it should.
+	fetchSlow = 50 * time.Millisecond
 	// fetchBrief is how long a broker waits for data while other partitions of it may be wanted again any moment.
 	fetchBrief = 20 * time.Millisecond
 )
@@ -96,10 +99,15 @@ func (l *loop) run(ctx context.Context) {
 			continue
 		}
 		l.fine()
-		if l.deliver(a, res) < fetchSmall {
-			if ahead := fetchPace - time.Since(began); ahead > 0 {
-				time.Sleep(ahead)
-			}
+		size := l.deliver(a, res)
+		took := time.Since(began)
+		if size > 0 || took > wait/2 {
+			l.hollow = 0
+		} else {
+			l.hollow++
+		}
+		if size < fetchSmall {
+			time.Sleep(min(fetchPace<<min(l.hollow, 10), fetchSlow) - took)
 		}
 	}
 }
