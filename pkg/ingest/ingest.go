@@ -48,9 +48,10 @@ type Options struct {
 	ShardKey      string // SHARD_KEY
 	MaxBytes      int64  // BUFFER_MAX_BYTES, of a lane; 0: 64 MiB
 
-	Shutdown   time.Duration // how long the work in hand may take once Run's context is done; 0: 10 s
-	Conditions Conditions    // nil: nobody listens
-	Logger     *zap.Logger   // nil: none
+	Abort      context.Context // ends even the work in hand when it is done; nil: only Shutdown does
+	Shutdown   time.Duration   // how long the work in hand may take once Run's context is done; 0: 10 s
+	Conditions Conditions      // nil: nobody listens
+	Logger     *zap.Logger     // nil: none
 
 	refresh time.Duration // how often the topics are looked at; 0: the source's default
 }
@@ -136,6 +137,8 @@ func New(o Options) (*Ingest, error) {
 // Redis, a topic, is waited for. An error is what waiting can't mend: Redis evicts keys (buffer.ErrPolicy), or the stream
 // was made with other settings (buffer.ErrSettings).
 func (in *Ingest) Run(ctx context.Context) error {
+	// The last thing that a start has to wait for: nobody may take the program for ready before.
+	in.waiting.set(conditionGroup, "", fmt.Errorf("not yet a member of group %s", in.o.Group))
 	if err := in.claim(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -145,6 +148,9 @@ func (in *Ingest) Run(ctx context.Context) error {
 
 	hard, abort := context.WithCancel(context.WithoutCancel(ctx)) // ends the work in hand
 	defer abort()
+	if in.o.Abort != nil {
+		defer context.AfterFunc(in.o.Abort, abort)()
+	}
 	soft, stop := context.WithCancel(hard) // no new work
 	defer stop()
 	in.hard, in.lanesCtx = hard, soft

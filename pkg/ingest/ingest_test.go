@@ -383,6 +383,34 @@ func TestWaitsForRedisAndKafka(t *testing.T) {
 	}
 }
 
+func TestAbortEndsTheWorkInHand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	c := wire.New(wire.Config{Brokers: w.kafka.ListenAddrs()})
+	defer c.Close()
+	hard, abort := context.WithCancel(t.Context())
+	in, err := New(Options{Cluster: c, Buffer: w.buffer(), Topics: "a", Group: "s", Abort: hard, Shutdown: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- in.Run(ctx) }()
+	w.produce("a", 0, "x", 0, 10)
+	w.expect("a/0", values("x", 0, 0, 10))
+	w.kafka.Close() // the last commit and the farewell to the group would wait for it
+	cancel()
+	abort()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on")
+	}
+}
+
 func TestOtherSettingsEndIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, "a")

@@ -35,7 +35,7 @@ func RunProgram(hard, work context.Context, e program.Env) error {
 		Cluster: cluster, Buffer: b,
 		Topics: string(c.Topics), Group: c.Group, Start: string(c.Start),
 		ReadCommitted: c.Isolation == "read_committed", Shards: c.Shards, ShardKey: c.ShardKey, MaxBytes: int64(c.BufferMaxBytes),
-		Shutdown: c.Shutdown, Conditions: e.Conditions, Logger: e.Logger,
+		Abort: hard, Shutdown: c.Shutdown, Conditions: e.Conditions, Logger: e.Logger,
 	})
 	if err != nil {
 		return err
