@@ -39,8 +39,7 @@ java=$(javac -version 2>&1 | sed -E 's/^javac ([0-9]+).*/\1/')
 [ "$java" -ge 17 ] || { echo "setup: Kafka needs Java 17 or newer, javac is $java" >&2; exit 1; }
 
 echo "setup: fetching modules"
-go mod download
-go -C e2e mod download
+for module in . e2e charts/test; do go -C "$module" mod download; done
 go -C charts/test mod download
 echo "setup: fetching the servers' jars"
 go -C e2e run ./cmd/serverjars "$@"
