@@ -29,7 +29,6 @@ type fakeLane struct {
 type fakeBuffer struct {
 	lane  *fakeLane
 	turns []buffer.Turn // two alternate: what a turn aliases is overwritten by the next
-	n     int
 }
 
 func (f *fakeBuffer) AddLane(string) { f.lane.rescan, f.lane.at = true, 0 }

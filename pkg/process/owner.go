@@ -234,15 +234,20 @@ func (o *owner) everything() map[string]int64 {
 func (o *owner) decide(d *journal.Decision, to map[string]int64, received func(l *lane) received) {
 	o.inStep = d
 	d.Outputs = 0
+	n := 0
 	o.machine.Step(d.Now, func(yield func(*record.Record) bool) {
 		for _, l := range o.feed.lanes {
 			for r := range o.feed.records(l, to[l.name], received(l)) {
+				n++
 				if !yield(r) {
 					return
 				}
 			}
 		}
 	}, o)
+	if !o.replaying {
+		records.Add(float64(n))
+	}
 	o.inStep = nil
 	o.feed.drop()
 	o.now = d.Now

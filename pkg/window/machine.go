@@ -45,11 +45,11 @@ type Machine struct {
 
 	// What a Step works with.
 	out     Out
-	at      int64    // its now
-	bound   int64    // records count as received no earlier
-	calls   int      // of out
-	empties int      // windows without records that it may still give
-	from    int64    // the interval that the last record was received in; 0 where that doesn't matter
+	at      int64 // its now
+	bound   int64 // records count as received no earlier
+	calls   int   // of out
+	empties int   // windows without records that it may still give
+	from    int64 // the interval that the last record was received in; 0 where that doesn't matter
 	to      int64
 	current *queue   // without key: the queue that the last record went to
 	touched []*queue // those that got records; nil where the queue is no more
