@@ -23,6 +23,7 @@ type lane struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	done   chan struct{}
+	doubt  chan struct{} // Redis has lost something
 	log    *zap.Logger
 	lag    prometheus.Gauge
 
@@ -53,12 +54,13 @@ type place struct {
 	next  int64
 }
 
-// idleCheck is how often a lane that nothing comes for looks whether its tail is still there.
-const idleCheck = 2 * time.Second
+// idleCheck is how often a lane that nothing comes for looks whether its tail is still there; at once, if Redis has lost
+// the registry.
+const idleCheck = 10 * time.Second
 
 func newLane(in *Ingest, tp source.TopicPartition) *lane {
 	l := &lane{
-		in: in, tp: tp, done: make(chan struct{}), name: source.Lane{TopicPartition: tp},
+		in: in, tp: tp, done: make(chan struct{}), doubt: make(chan struct{}, 1), name: source.Lane{TopicPartition: tp},
 		log:     in.log.With(zap.String("topic", tp.Topic), zap.Int32("partition", tp.Partition)),
 		lag:     sourceLag.WithLabelValues(tp.Topic, strconv.Itoa(int(tp.Partition))),
 		entries: appendedEntries.WithLabelValues(tp.Topic),
@@ -304,16 +306,18 @@ func (l *lane) copy() error {
 		case <-l.ctx.Done():
 			return l.ctx.Err()
 		case <-l.feed.Ready():
+			continue
+		case <-l.doubt:
 		case <-idle.C:
-			tail, err := l.appender.Tail(l.in.hard)
-			if err != nil {
-				return err
-			}
-			if tail.Exists != l.exists || tail.Exists && tail.Next != l.next {
-				return errMoved
-			}
-			l.relax(time.Now())
 		}
+		tail, err := l.appender.Tail(l.in.hard)
+		if err != nil {
+			return err
+		}
+		if tail.Exists != l.exists || tail.Exists && tail.Next != l.next {
+			return errMoved
+		}
+		l.relax(time.Now())
 	}
 }
 

@@ -221,11 +221,26 @@ func (in *Ingest) keep(ctx context.Context) {
 	}
 }
 
-// remind registers again what Redis has lost: the settings, shards, lanes.
+// remind registers again what Redis has lost: the settings, shards, lanes. Then their tails are in doubt as well.
 func (in *Ingest) remind(ctx context.Context) error {
+	_, lanes := in.assigned()
+	lost := false
+	defer func() {
+		if !lost {
+			return
+		}
+		in.log.Warn("redis has lost what was registered of the stream: looking whether the lanes are still there")
+		for _, l := range lanes {
+			select {
+			case l.doubt <- struct{}{}:
+			default:
+			}
+		}
+	}()
 	if _, ok, err := in.buffer.Settings(ctx); err != nil {
 		return err
 	} else if !ok {
+		lost = true
 		if _, err := in.buffer.Claim(ctx, in.settings()); err != nil {
 			return err
 		}
@@ -234,12 +249,12 @@ func (in *Ingest) remind(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, lanes := in.assigned()
 	for _, l := range lanes {
 		at := l.place()
 		if !at.open || slices.Contains(shards[at.shard], at.lane.String()) {
 			continue
 		}
+		lost = true
 		if err := in.buffer.Register(ctx, at.shard, at.lane.String()); err != nil {
 			return err
 		}
