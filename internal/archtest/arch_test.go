@@ -25,7 +25,7 @@ var layers = [][]string{
 	{"pkg/sink", "internal/config"},
 	{"pkg/sink/internal/envelope", "pkg/sink/sinktest", "internal/program"},
 	{"pkg/sink/kafka", "pkg/sink/mongo", "pkg/sink/stdout"},
-	{"pkg/ingest", "pkg/process"},
+	{"pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest", "pkg/ingest", "pkg/process"},
 	{"cmd/ingest", "cmd/process", "cmd/windrow", "examples/sorted", "charts/windrow"},
 }
 
@@ -163,7 +163,7 @@ func TestServersForTestsStayOutOfTheProduct(t *testing.T) {
 	for _, s := range sources(t) {
 		for _, imported := range s.imports() {
 			forTests := slices.ContainsFunc(demoOnly, func(m string) bool { return strings.HasPrefix(imported, m) }) || imported == "testing"
-			testHelper := s.pkg == "pkg/sink/sinktest"
+			testHelper := slices.Contains([]string{"pkg/sink/sinktest", "pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest"}, s.pkg)
 			if forTests && !testHelper && !slices.Contains(allowed, s.pkg) {
 				t.Errorf("%s: %s is for tests and the demo only", s.file, imported)
 			}

@@ -138,7 +138,9 @@ func (o *owner) run(ctx context.Context, s *slot) error {
 
 // start begins what can begin: the next transaction, the next read. errStopped when a graceful stop has nothing left to do.
 func (o *owner) start(ctx context.Context, reads chan<- readResult, done chan<- error) error {
-	o.maybeCheckpoint()
+	if !o.reading { // what was read is the reading goroutine's until it is back
+		o.maybeCheckpoint()
+	}
 	if !o.busy {
 		if len(o.jobs) == 0 && o.worthCommitting() {
 			o.seal()
@@ -171,16 +173,23 @@ func (o *owner) room() bool {
 	return o.group.Size() < gatherBytes && len(o.jobs) <= 2 && o.handling.bytes < handlerBytes && o.since < 2*checkpointMax
 }
 
-// block is how long the next read may wait for a record: until time alone changes anything.
+// block is how long the next read may wait for a record: until time alone changes anything, or a checkpoint is due.
 func (o *owner) block() time.Duration {
-	d := o.machine.Deadline()
-	switch {
-	case o.feed.waiting():
+	if o.feed.waiting() {
 		return 0
-	case d == 0:
-		return maxBlock
 	}
-	return min(max(time.Duration(d-o.feed.clock.now())*time.Millisecond, 0), maxBlock)
+	d := maxBlock
+	if at := o.machine.Deadline(); at != 0 {
+		d = min(d, time.Duration(at-o.feed.clock.now())*time.Millisecond)
+	}
+	if o.moved && o.checkpoints == 0 {
+		due := checkpointEvery
+		if o.heldBack() {
+			due = checkpointSoon
+		}
+		d = min(d, due-time.Since(o.lastPoint))
+	}
+	return max(d, 0)
 }
 
 // step makes one decision of what was read.
@@ -401,10 +410,7 @@ func (o *owner) finished() {
 // or time has passed. The snapshot's place is behind every decision made so far: those that led to output are committed
 // before it, those that did not are covered by it.
 func (o *owner) maybeCheckpoint() {
-	if o.checkpoints > 0 || !o.moved && !o.stopping {
-		return
-	}
-	if o.stopping && (!o.moved || o.reading) {
+	if o.checkpoints > 0 || !o.moved {
 		return
 	}
 	passed := time.Since(o.lastPoint)
