@@ -177,6 +177,16 @@ func (r *release) environment(t *testing.T, d *appsv1.Deployment) map[string]str
 	return env
 }
 
+// onlyTheirs takes away, for the test, what the environment of the tests has and a pod would not.
+func onlyTheirs(t *testing.T) {
+	for _, pair := range os.Environ() {
+		if name, value, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "KAFKA_") {
+			t.Setenv(name, value) // restores it
+			os.Unsetenv(name)
+		}
+	}
+}
+
 // What the chart renders is what the programs take: each program's own loader accepts the environment of its pod.
 func TestProgramsAcceptTheirEnvironment(t *testing.T) {
 	for _, file := range files {
@@ -184,6 +194,7 @@ func TestProgramsAcceptTheirEnvironment(t *testing.T) {
 		for name, d := range r.deployments {
 			t.Run(file+" "+name, func(t *testing.T) {
 				env := r.environment(t, d)
+				onlyTheirs(t)
 				certs := keyPair(t)
 				for name, value := range env {
 					t.Setenv(name, strings.Replace(value, "/etc/windrow/kafka-tls", certs, 1))

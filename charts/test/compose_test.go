@@ -66,6 +66,7 @@ func TestComposeEnvironment(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := p.Services[name]
+			onlyTheirs(t)
 			for k, v := range s.Environment {
 				t.Setenv(k, *v)
 			}
