@@ -114,10 +114,11 @@ func (w *writer) remedy(err error) error {
 		return fmt.Errorf("%w: raise the brokers' transaction.max.timeout.ms to %d", err, w.j.o.Timeout.Milliseconds())
 	case errors.Is(err, kafka.InvalidTransactionState):
 		// The coordinator has ended all that older epochs had begun, and does not know of a transaction that the partition
-		// holds open. Nobody can tell any more how it was to end.
-		return fmt.Errorf("%w: kafka has left a transaction of %s open in partition %d, as a broker can that loses its session "+
-			"while it completes it: find it with kafka-transactions.sh find-hanging and abort it; the output of that one "+
-			"transaction may then come again", err, w.txn.ID(), w.partition)
+		// holds open: seen with lone brokers, which after a restart take their topics for deleted and skip their markers.
+		return fmt.Errorf("%w: kafka has left a transaction of %s open in partition %d, as a lone broker can that is killed, or "+
+			"loses its session, while it completes it: find it with kafka-transactions.sh find-hanging and abort it in every "+
+			"partition that is named; if it was completed in others, their output of that one transaction comes again",
+			err, w.txn.ID(), w.partition)
 	}
 	return err
 }
