@@ -230,6 +230,35 @@ func TestTransactionsOfOthers(t *testing.T) {
 	in.Stop(t)
 }
 
+// TestLargeRecords: records of 10 MiB pass, in every partition, and memory stays bounded.
+func TestLargeRecords(t *testing.T) {
+	k := lab.Kafka(t)
+	w := newWorld(t, k)
+	const parts, each, size = 4, 3, 10 << 20
+	k.CreateTopic(t, w.topic, parts, "max.message.bytes", fmt.Sprint(size+1<<20))
+	value := make([]byte, size)
+	for i := range value {
+		value[i] = byte(i * i >> 3)
+	}
+	var rs []*kgo.Record
+	for i := range parts * each {
+		rs = append(rs, &kgo.Record{Topic: w.topic, Partition: int32(i % parts), Value: value})
+	}
+	k.Produce(t, rs, kgo.ProducerBatchMaxBytes(size+1<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	in := w.ingest("BUFFER_MAX_BYTES=256MiB")
+	for p := range parts {
+		lane := fmt.Sprintf("%s/%d", w.topic, p)
+		eventually(t, "lane "+lane+" is complete", func() bool {
+			next, err := w.rdb.HGet(t.Context(), lab.LaneKey(w.stream, lane, lane)+":tail", "next").Int()
+			return err == nil && next == each
+		})
+	}
+	if rss, ok := in.Metric("process_resident_memory_bytes"); !ok || rss > 128<<20 {
+		t.Errorf("ingest uses %.0f MiB", rss/(1<<20))
+	}
+	in.Stop(t)
+}
+
 // TestRedisIsFull: Redis refuses writes for want of memory, and takes them again.
 func TestRedisIsFull(t *testing.T) {
 	k := lab.Kafka(t)
