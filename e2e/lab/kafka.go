@@ -217,7 +217,7 @@ func (k *KafkaServer) java(jarDir string, args ...string) []string {
 }
 
 // startPatience is how long a server may take to answer, on a busy machine.
-const startPatience = 90 * time.Second
+const startPatience = 4 * time.Minute
 
 // fetchPatience is how long a server's jars may take to come over the network, the first time.
 const fetchPatience = 10 * time.Minute
