@@ -90,9 +90,11 @@ func (p *pipeline) output(partition int, values ...string) wire.Batch {
 	return wire.Batch{Topic: p.out, Partition: int32(partition % outputs), Builder: b}
 }
 
-// written is what another client, franz-go's, reads of the output: committed records alone, in order of their values.
+// written is what another client, franz-go's, reads of the output: committed records alone, in order of their values. A
+// transaction is decided a little before its records can be read.
 func (p *pipeline) written() []string {
 	p.t.Helper()
+	lab.WaitFor(p.t, 30*time.Second, "the transactions to be complete", func() bool { return p.complete(p.out, outputs) })
 	var vs []string
 	for _, r := range p.kafka.Consume(p.t, p.out).ToEnd() {
 		vs = append(vs, string(r.Value))
