@@ -2,14 +2,17 @@ package ingest
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
@@ -475,4 +478,49 @@ func gauge(t *testing.T, name string, values ...string) float64 {
 		}
 	}
 	return -1
+}
+
+// TestCorruptSource: a batch whose CRC fails is not taken, and is taken once it is whole.
+func TestCorruptSource(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	w.p = w.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
+	w.produce("a", 0, "x", 0, 10)
+	in := w.start(Options{Topics: "a"})
+	w.expect("a/0", values("x", 0, 0, 10))
+	before := w.lane("a/0")
+	tail := before[len(before)-1].next
+	// The next fetches of the partition bring its first batch again, under the next offset and with a bit turned.
+	var bad atomic.Bool
+	bad.Store(true)
+	raw := []byte(w.rdb.XRange(t.Context(), "windrow:{s/a/0}:lane:a/0", "-", "+").Val()[0].Values["b"].(string))
+	binary.BigEndian.PutUint64(raw, uint64(tail))
+	raw[len(raw)-1] ^= 1
+	w.kafka.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.kafka.KeepControl()
+		req := r.(*kmsg.FetchRequest)
+		if !bad.Load() {
+			return nil, nil, false
+		}
+		res := req.ResponseKind().(*kmsg.FetchResponse)
+		for _, x := range req.Topics {
+			rt := kmsg.NewFetchResponseTopic()
+			rt.Topic = x.Topic
+			for _, p := range x.Partitions {
+				rp := kmsg.NewFetchResponseTopicPartition()
+				rp.Partition, rp.HighWatermark, rp.LastStableOffset = p.Partition, tail+10, tail+10
+				if p.Partition == 0 {
+					rp.RecordBatches = raw
+				}
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			res.Topics = append(res.Topics, rt)
+		}
+		return res, nil, true
+	})
+	in.conditions.says(t, conditionSource, "CRC")
+	bad.Store(false)
+	w.produce("a", 0, "x", 10, 10)
+	w.expect("a/0", values("x", 0, 0, 20))
+	in.conditions.met(t, conditionSource)
 }

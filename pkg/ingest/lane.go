@@ -39,6 +39,7 @@ type lane struct {
 	cutAt    *int64    // where the next epoch begins, if its topic lost its end
 	oomSince time.Time // since when Redis has no memory
 	fullAt   time.Time // when the lane, or Redis, was last full for long
+	blamed   error     // what was said of the source
 
 	mu sync.Mutex
 	at place
@@ -78,9 +79,15 @@ func (l *lane) place() place {
 	return l.at
 }
 
-func (l *lane) moved() {
+func (l *lane) opened() {
 	l.mu.Lock()
 	l.at = place{open: true, shard: l.shard(), lane: l.name, topic: l.topic, next: l.next}
+	l.mu.Unlock()
+}
+
+func (l *lane) moved() {
+	l.mu.Lock()
+	l.at.next = l.next
 	l.mu.Unlock()
 }
 
@@ -131,18 +138,26 @@ func (l *lane) judge(err error, fails int) {
 	case errors.As(err, &corrupt):
 		reason = "corrupt"
 		if fails >= 3 || errors.Is(err, record.ErrMagic) {
-			l.in.waiting.set(conditionSource, l.tp.String(), err)
+			l.blame(err)
 		}
 	case errors.Is(err, errSource):
 		reason = "source"
 		if fails >= 2 {
-			l.in.waiting.set(conditionSource, l.tp.String(), err)
+			l.blame(err)
 		}
 	default:
 		l.in.waiting.set(conditionRedis, l.tp.String(), err)
 	}
 	restarts.WithLabelValues(l.tp.Topic, reason).Inc()
 	l.log.Debug("reading the lane's tail again", zap.String("reason", reason), zap.Error(err))
+}
+
+// blame says what is wrong with the source; nil: nothing any more.
+func (l *lane) blame(err error) {
+	if err != nil || l.blamed != nil {
+		l.blamed = err
+		l.in.waiting.set(conditionSource, l.tp.String(), err)
+	}
 }
 
 var (
@@ -172,7 +187,9 @@ func (l *lane) open() error {
 		return errEpoch
 	}
 	l.next, l.exists = tail.Next, tail.Exists
-	if !tail.Exists {
+	if tail.Exists {
+		l.cutAt = nil
+	} else {
 		// New, or lost with Redis, and then the registry may be as well.
 		if _, err := l.in.buffer.Claim(l.in.hard, l.in.settings()); err != nil {
 			return err
@@ -180,15 +197,18 @@ func (l *lane) open() error {
 		if err := l.in.buffer.Register(l.in.hard, l.shard(), l.name.String()); err != nil {
 			return err
 		}
-		if l.next, err = l.begin(id); err != nil {
+		if l.next, err = l.begin(); err != nil {
 			return err
 		}
 	}
 	if l.feed == nil {
 		l.feed = l.in.fetcher.Follow(l.tp, id)
 	}
+	if errors.Is(l.blamed, errSource) {
+		l.blame(nil) // it answers again; whether a batch can be read is seen when it is
+	}
 	l.held = tail.Held
-	l.moved()
+	l.opened()
 	l.log.Debug("lane opened", zap.Stringer("lane", l.name), zap.Bool("exists", tail.Exists), zap.Int64("next", l.next))
 	l.feed.SeekTo(l.next, l.room())
 	return nil
@@ -247,7 +267,7 @@ func (l *lane) epoch() {
 }
 
 // begin returns where a lane without a tail begins.
-func (l *lane) begin(id source.ID) (int64, error) {
+func (l *lane) begin() (int64, error) {
 	c, ok, err := l.in.offsets.committed(l.in.hard, l.tp)
 	switch n := noteOf(c); {
 	case err != nil:
@@ -376,6 +396,7 @@ func (l *lane) append(c *source.Chunk) error {
 		}
 		l.feed.Room(l.room())
 		l.relax(now)
+		l.blame(nil)
 		l.moved()
 	}
 }
