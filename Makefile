@@ -8,7 +8,6 @@ GO            ?= go
 # Versions of the tools and servers that the tests use.
 STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KAFKA_VERSION ?= 4.3.1
-export KAFKA_VERSION
 
 .PHONY: help
 help: ## list the targets
@@ -24,7 +23,7 @@ build: ## build the programs into bin/
 
 .PHONY: test
 test: setup ## everything: format, vet, staticcheck, unit tests with the race detector, end-to-end tests on real servers
-	@STATICCHECK=$(STATICCHECK) scripts/test.sh
+	@STATICCHECK=$(STATICCHECK) KAFKA_VERSION=$(KAFKA_VERSION) scripts/test.sh
 
 .PHONY: test-short
 test-short: ## quick tests alone: no servers, no race detector

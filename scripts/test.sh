@@ -5,6 +5,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
+kafka=${KAFKA_VERSION:-4.3.1}
+unset KAFKA_VERSION # programs under test would take it for a setting of theirs, misspelt
 mkdir -p build
 rm -f build/*.count
 
@@ -29,6 +31,8 @@ tests() { # tests MODULE LOG GO-TEST-ARGUMENTS…
   go -C "$1" test -json "${@:3}" ./... | "$root/build/testreport" "$root/build/$2"
 }
 
+e2e_tests() { KAFKA_VERSION=$kafka tests e2e e2e.count -p 1 -timeout 45m; }
+
 step "format" formatted
 step "vet" go vet ./...
 step "vet e2e" go -C e2e vet ./...
@@ -41,7 +45,7 @@ if [ "${1:-}" != lint ]; then
   step "chart and compose file" tests charts/test charts.count -timeout 20m
   # Without the detector: it would watch the tests, not the programs, which are processes of their own. One package after
   # the other: each has a broker of its own.
-  step "end-to-end tests, Kafka ${KAFKA_VERSION:-default}" tests e2e e2e.count -p 1 -timeout 45m
+  step "end-to-end tests, Kafka $kafka" e2e_tests
 fi
 
 echo "== summary"
