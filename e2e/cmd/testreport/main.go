@@ -124,5 +124,10 @@ func (r *report) endPackage(e event) {
 			fmt.Fprintf(r.out, "---- unfinished %s %s\n%s", k.pkg, k.test, strings.Join(lines, ""))
 		}
 	}
-	fmt.Fprintf(r.out, "FAIL %s (%.1f s)\n%s", e.Package, e.Elapsed, strings.Join(output, ""))
+	fmt.Fprintf(r.out, "FAIL %s (%.1f s)\n", e.Package, e.Elapsed)
+	for _, line := range output {
+		if !strings.HasPrefix(line, "FAIL") { // which was just said
+			fmt.Fprint(r.out, line)
+		}
+	}
 }
