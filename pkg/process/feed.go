@@ -58,12 +58,14 @@ type lane struct {
 	direct bool
 	joined bool // the reader reads it. A lane of a topic's next epoch joins when the one before is read to its end
 
-	read     int64  // the records before are in spans, or taken
-	taken    int64  // the records before have been given to the machine
-	spans    []span // read, not taken
-	refillTo int64  // the records in [read, refillTo) are missing in the buffer
-	rescan   bool   // to be asked of the reader before its next read
-	last     mark   // of the last entry that lies wholly before taken
+	read     int64     // the records before are in spans, or taken
+	taken    int64     // the records before have been given to the machine
+	spans    []span    // read, not taken
+	refillTo int64     // the records in [read, refillTo) are missing in the buffer
+	topic    source.ID // of the topic to refill from, if it is known
+	asked    bool      // for the topic, in this refill
+	rescan   bool      // to be asked of the reader before its next read
+	last     mark      // of the last entry that lies wholly before taken
 
 	tail, high int64 // as the last read saw them; -1: unknown
 }
@@ -74,7 +76,8 @@ type feed struct {
 	reader laneReader
 	refill refiller
 	log    *zap.Logger
-	lost   func(lane string, from, to int64) // told of records that are nowhere any more
+	id     func(ctx context.Context, lane string) source.ID // of the topic that a lane holds
+	lost   func(lane string, from, to int64)                // told of records that are nowhere any more
 
 	lanes   []*lane // sorted: the order in which a step takes them is part of what a replay must repeat
 	count   int     // entries a read asks for
@@ -289,10 +292,13 @@ func (f *feed) gap(l *lane, scanned bool, to int64) {
 func (f *feed) refillOne(ctx context.Context, l *lane, now int64) (err error) {
 	var batches []byte
 	next := l.refillTo
+	if !l.asked {
+		l.topic, l.asked = f.id(ctx, l.name), true
+	}
 	if f.newer(l) != nil || l.direct {
 		err = source.ErrRecreated // the topic that this lane came from is no more
 	} else {
-		batches, next, err = f.refill.Read(ctx, source.Range{TopicPartition: l.source.TopicPartition, From: l.read, To: l.refillTo}, f.memory())
+		batches, next, err = f.refill.Read(ctx, source.Range{TopicPartition: l.source.TopicPartition, ID: l.topic, From: l.read, To: l.refillTo}, f.memory())
 	}
 	if lost := (*source.LostError)(nil); errors.As(err, &lost) || errors.Is(err, source.ErrRecreated) {
 		to := l.refillTo
@@ -314,7 +320,7 @@ func (f *feed) refillOne(ctx context.Context, l *lane, now int64) (err error) {
 		l.read = next
 	}
 	if l.read >= l.refillTo {
-		l.refillTo = 0
+		l.refillTo, l.asked = 0, false
 		l.rescan = true // the entries behind the gap were passed over
 	}
 	return nil

@@ -114,7 +114,7 @@ func newFeed(t *testing.T) (*feed, *fakeBuffer, *fakeSource) {
 	b := &fakeBuffer{lane: &fakeLane{}}
 	src := &fakeSource{f: b}
 	f := &feed{reader: b, refill: src, log: zap.NewNop(), count: minCount, clock: &clock{},
-		lost:  func(string, int64, int64) {},
+		lost: func(string, int64, int64) {}, id: func(context.Context, string) source.ID { return source.ID{} },
 		undec: func(r *record.Record, err error) { t.Errorf("undecodable at %d: %v", r.Offset, err) }}
 	if err := f.add("t/0", 0, true); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/record"
+	"github.com/windrow-io/windrow/pkg/source"
 	"github.com/windrow-io/windrow/pkg/window"
 )
 
@@ -51,7 +52,7 @@ func (w *Worker) takeover(ctx context.Context, shard string, lanes []string) (o 
 	}
 	o.feed = &feed{
 		reader: w.o.Buffer.Reader(w.o.Settings.Pipeline, w.o.Name, shard, nil),
-		refill: w.refill[stream.Isolation != "read_uncommitted"], log: log, lost: w.lost, count: minCount, clock: &clock{},
+		refill: w.refill[stream.Isolation != "read_uncommitted"], log: log, lost: w.lost, id: func(ctx context.Context, lane string) source.ID { return w.topicOf(ctx, shard, lane) }, count: minCount, clock: &clock{},
 		undec: func(r *record.Record, err error) { o.reject(r, "undecodable", err) },
 	}
 	reader := o.feed.reader
@@ -75,6 +76,17 @@ func (w *Worker) takeover(ctx context.Context, shard string, lanes []string) (o 
 	log.Info("took the shard over", zap.Int64("decision", o.k), zap.Int("replayed", len(history.Decisions)),
 		zap.Any("positions", o.feed.positions()), zap.Duration("took", time.Since(begin)))
 	return o, nil
+}
+
+// topicOf returns the id of the topic that a lane's records came from, as far as ingest has noted it.
+func (w *Worker) topicOf(ctx context.Context, shard, lane string) source.ID {
+	a := w.o.Buffer.Appender(shard, lane)
+	defer a.Close()
+	tail, err := a.Tail(ctx)
+	if err != nil {
+		return source.ID{} // not known: what is read is checked by its offsets alone
+	}
+	return source.ParseID(tail.Topic)
 }
 
 // hint is where the journal's last checkpoint is known to be.

@@ -13,6 +13,7 @@ package source
 
 import (
 	"cmp"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -68,6 +69,14 @@ func ParseLane(name string) (Lane, error) {
 type ID [16]byte
 
 func (id ID) String() string { return fmt.Sprintf("%x", id[:]) }
+
+// ParseID reads an id as String writes it; anything else is not known.
+func ParseID(text string) (id ID) {
+	if b, err := hex.DecodeString(text); err == nil && len(b) == len(id) {
+		copy(id[:], b)
+	}
+	return id
+}
 
 // Known reports whether the cluster told an id.
 func (id ID) Known() bool { return id != ID{} }
