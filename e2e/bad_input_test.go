@@ -50,7 +50,7 @@ func TestServersThatComeLateAndGo(t *testing.T) {
 	w.produce(partitions, n, 2*n)
 	out.untilRecords(partitions * 2 * n)
 
-	w.kafka.Kill()
+	w.kafka.Stop(t)
 	waitingFor("kafka")
 	requireIdle(t, programs)
 	w.kafka.Start(t)

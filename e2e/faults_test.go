@@ -49,15 +49,6 @@ func TestMainJobWithBrokerPaused(t *testing.T) {
 	})
 }
 
-func TestMainJobWithBrokerKilled(t *testing.T) {
-	t.Parallel()
-	w := privateWorld(t, lab.Redis(t))
-	w.faulty(t, []int{8, 3}, func() {
-		w.kafka.Kill()
-		w.kafka.Start(t)
-	})
-}
-
 // Requests take effect, and their replies are lost: appends, commits, the ends of transactions.
 func TestMainJobWithKafkaRepliesLost(t *testing.T) {
 	t.Parallel()
