@@ -6,8 +6,8 @@ import (
 	"github.com/windrow-io/windrow/e2e/lab"
 )
 
-// The broker is killed between transactions: one killed within may leave it open for ever, see
-// TestMainJobWithBrokerRestarted.
+// The broker is killed between transactions. A lone one that dies within a transaction, between its decision and its
+// markers, sometimes comes back without ever writing them (Kafka 3.9.2 and 4.3.1).
 func TestQuietBrokerKilled(t *testing.T) {
 	t.Parallel()
 	const n = 5_000
