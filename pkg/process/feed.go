@@ -229,6 +229,7 @@ func (f *feed) fill(ctx context.Context, block time.Duration) (g got, err error)
 				return g, err
 			}
 			g.cut = true
+			break // one lane a read: the memory is one
 		}
 	}
 	return g, nil
