@@ -12,47 +12,35 @@ const batchBytes = 1 << 20
 type batches struct {
 	topic string
 	limits
-	list   []wire.Batch      // in the order they were begun, hence in order within a partition
-	open   []*record.Builder // by partition
-	sticky int32             // where records without a key go
-	free   []*record.Builder
-	most   int // batches used at once since the last decay
-	uses   int // resets since then
-	size   int // of the records
+	list []wire.Batch      // in the order they were begun, hence in order within a partition
+	open []*record.Builder // by partition
+	home int32             // where records without a key go
+	free []*record.Builder
+	most int // batches used at once since the last decay
+	uses int // resets since then
+	size int // of the records
 }
 
-// begin prepares for a first record under these limits; first picks the partition of records without a key.
-func (b *batches) begin(l limits, first uint32) {
+// begin prepares for a first record under these limits; home picks the partition of records without a key.
+func (b *batches) begin(l limits, home uint32) {
 	b.limits = l
 	if len(b.open) < int(l.partitions) {
 		b.open = make([]*record.Builder, l.partitions)
 	}
-	b.sticky = int32(first % uint32(l.partitions))
+	b.home = int32(home % uint32(l.partitions))
 }
 
 // begun reports whether begin was called since the last reset.
 func (b *batches) begun() bool { return b.partitions > 0 }
 
-// room is the builder for a record of these sizes in bytes. Records without a key move on to the next partition when a
-// batch is full: a large transaction goes to several partitions at once.
+// room is the builder for a record of these sizes in bytes.
 func (b *batches) room(key []byte, value, headers int) *record.Builder {
-	full := min(b.maxBytes, batchBytes)
-	p := b.sticky
+	p := b.home
 	if key != nil {
 		p = partitionOf(key, b.partitions)
 	}
-	if o := b.open[p]; o != nil {
-		if o.SizeWith(len(key), value, headers) <= full {
-			return o
-		}
-		b.open[p] = nil
-		if key == nil {
-			p = (p + 1) % b.partitions
-			b.sticky = p
-			if o := b.open[p]; o != nil && o.SizeWith(0, value, headers) <= full {
-				return o
-			}
-		}
+	if o := b.open[p]; o != nil && o.SizeWith(len(key), value, headers) <= min(b.maxBytes, batchBytes) {
+		return o
 	}
 	o := b.take()
 	b.open[p] = o

@@ -26,7 +26,7 @@ type group struct {
 	enc    envelope.Encoder
 	out    batches
 	dead   batches
-	spread uint32 // keeps the shards' windows apart
+	home   uint32 // of what has no key
 	n      int
 	text   []byte // of the headers of the record at hand
 	header [3]record.Header
@@ -43,7 +43,7 @@ func (g *group) Add(now int64, w *window.Window) {
 	g.sink.meter.Windows.Inc()
 	g.sink.meter.Records.Add(float64(len(w.Records)))
 	if !g.out.begun() {
-		g.out.begin(g.sink.out.limits(), g.spread+uint32(w.Seq))
+		g.out.begin(g.sink.out.limits(), g.home)
 	}
 	before := g.Size()
 	switch {
@@ -137,7 +137,7 @@ func (g *group) Dead(now int64, d *sink.Dead) {
 func (g *group) letter(now int64, d *sink.Dead) {
 	g.sink.needDead()
 	if !g.dead.begun() {
-		g.dead.begin(g.sink.dead.limits(), g.spread)
+		g.dead.begin(g.sink.dead.limits(), g.home)
 	}
 	g.sink.meter.Dead(d.Reason)
 	// Letters keep off the encoder that is in use: a window's left records alias what it planned.

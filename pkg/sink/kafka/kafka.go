@@ -2,8 +2,7 @@
 //
 // A window is one record: its key the window's key, its value the envelope, its timestamp the decision's `now`, its
 // headers windrow-id, windrow-start and windrow-end (event time, Unix milliseconds in decimal). Keyed windows go where
-// Kafka's Java client would put their key. Others fill one partition's batch after the other, beginning with the one that
-// the number of a group's first window points to, so that a transaction touches few partitions.
+// Kafka's Java client would put their key. Those of a shard without keys go to one partition, in their order.
 //
 // Dead letters are records of a topic of their own, in the same transaction.
 package kafka
@@ -137,7 +136,7 @@ func (s *Sink) Group(stream, pipeline, shard string) sink.Group {
 	return &group{
 		sink: s, names: envelope.Names{Stream: stream, Pipeline: pipeline, Shard: shard},
 		out: batches{topic: s.out.name}, dead: batches{topic: s.dead.name},
-		spread: murmur2([]byte(shard)),
+		home: home(shard),
 	}
 }
 

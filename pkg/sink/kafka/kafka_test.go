@@ -167,7 +167,7 @@ func TestCheckOfAClusterThatIsAway(t *testing.T) {
 	}
 }
 
-// Values travel byte for byte; keys decide the partition; what has none fills one partition after the other.
+// Values travel byte for byte; keys decide the partition; what has none is in its shard's.
 func TestBytesAndPartitions(t *testing.T) {
 	x := newTarget(t, "", kfake.SeedTopics(4, outTopic))
 	check(t, x.sink)
@@ -186,33 +186,22 @@ func TestBytesAndPartitions(t *testing.T) {
 		}
 	}
 
-	// Unkeyed: a small group in one partition, another group's in another; a large group's full batches move on.
-	used := func(g sink.Group) (ps []int32) {
-		for _, b := range g.Batches() {
-			ps = append(ps, b.Partition)
+	// Unkeyed: all of a shard in the partition of the shard's number, in order, also over several batches.
+	for shard, want := range map[string]int32{"events/0": 0, "events/2": 2, "events/6": 2, "3": 3, "a/b/1": 1} {
+		g := x.sink.Group(sinktest.Stream, sinktest.Pipeline, shard)
+		for i := range int64(5) {
+			g.Add(sinktest.Now, sinktest.Window(10+i, bytes.Repeat([]byte("1"), kafka.BatchBytes*2/3)))
 		}
-		return ps
+		for _, b := range g.Batches() {
+			if b.Partition != want {
+				t.Errorf("shard %s: a batch is in partition %d, want %d", shard, b.Partition, want)
+			}
+		}
+		if n := len(g.Batches()); n != 5 {
+			t.Errorf("%d batches, want 5", n)
+		}
+		x.Write(t, g)
 	}
-	g.Reset()
-	for i := range int64(5) {
-		g.Add(sinktest.Now, sinktest.Window(10+i, value))
-	}
-	first := used(g)
-	g.Reset()
-	g.Add(sinktest.Now, sinktest.Window(11, value))
-	second := used(g)
-	if len(first) != 1 || len(second) != 1 || second[0] != (first[0]+1)%4 {
-		t.Errorf("partitions %v, then %v: want one, then the one after it", first, second)
-	}
-	g.Reset()
-	for i := range int64(5) {
-		g.Add(sinktest.Now, sinktest.Window(10+i, bytes.Repeat([]byte("1"), kafka.BatchBytes*2/3)))
-	}
-	f := first[0]
-	if got, want := fmt.Sprint(used(g)), fmt.Sprint([]int32{f, (f + 1) % 4, (f + 2) % 4, (f + 3) % 4, f}); got != want {
-		t.Errorf("full batches are in partitions %v, want %v", got, want)
-	}
-	x.Write(t, g)
 }
 
 // A window larger than a batch of several is one record as long as the topic allows it.

@@ -1,5 +1,10 @@
 package kafka
 
+import (
+	"strconv"
+	"strings"
+)
+
 // murmur2 is the hash by which Kafka's Java client spreads keys: records of one key go where that client would put them.
 func murmur2(key []byte) uint32 {
 	const (
@@ -35,3 +40,13 @@ func murmur2(key []byte) uint32 {
 
 // partitionOf is the partition of a key among n.
 func partitionOf(key []byte, n int32) int32 { return int32(murmur2(key)&0x7fffffff) % n }
+
+// home chooses a shard's partition, for what has no key: the number in the shard's name. So the windows of a shard stay in
+// order for whoever reads the topic, those of source partition p are in partition p where the output has as many, and a
+// transaction touches one partition.
+func home(shard string) uint32 {
+	if n, err := strconv.ParseUint(shard[strings.LastIndexByte(shard, '/')+1:], 10, 32); err == nil {
+		return uint32(n)
+	}
+	return murmur2([]byte(shard))
+}
