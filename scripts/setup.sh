@@ -40,6 +40,5 @@ java=$(javac -version 2>&1 | sed -E 's/^javac ([0-9]+).*/\1/')
 
 echo "setup: fetching modules"
 for module in . e2e charts/test; do go -C "$module" mod download; done
-go -C charts/test mod download
 echo "setup: fetching the servers' jars"
 go -C e2e run ./cmd/serverjars "$@"
