@@ -19,7 +19,7 @@ const module = "github.com/windrow-io/windrow/"
 
 // layers, from the bottom up: a package may import those of the layers below its own. A new package gets its place here.
 var layers = [][]string{
-	{"pkg/record", "internal/ops", "internal/redistest", "internal/archtest", "pkg/sink/internal/meter"},
+	{"pkg/record", "internal/ops", "internal/pause", "internal/redistest", "internal/archtest", "pkg/sink/internal/meter"},
 	{"pkg/field", "pkg/emit", "internal/wire", "pkg/buffer"},
 	{"pkg/window", "pkg/source", "pkg/journal"},
 	{"pkg/sink", "internal/config"},

@@ -294,30 +294,6 @@ func TestStopOnSignal(t *testing.T) {
 	}
 }
 
-func TestBackoff(t *testing.T) {
-	b := Backoff{Min: 100 * time.Millisecond, Max: time.Second}
-	for round := range 2 {
-		for i, want := range []time.Duration{100, 200, 400, 800, 1000, 1000} {
-			want *= time.Millisecond
-			if got := b.Next(); got < want/2 || got > want {
-				t.Errorf("round %d: pause %d is %v, want %v to %v", round, i, got, want/2, want)
-			}
-		}
-		b.Reset()
-	}
-	synctest.Test(t, func(t *testing.T) {
-		b := Backoff{Min: time.Hour, Max: time.Hour}
-		if err := b.Wait(t.Context()); err != nil {
-			t.Error(err)
-		}
-		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(ErrStop)
-		if err := b.Wait(ctx); !errors.Is(err, ErrStop) {
-			t.Errorf("Wait returns %v, want the cause", err)
-		}
-	})
-}
-
 func TestLogger(t *testing.T) {
 	for _, format := range []string{"json", "console"} {
 		l, err := NewLogger("warn", format)

@@ -1,4 +1,5 @@
-package ops
+// Package pause waits between attempts.
+package pause
 
 import (
 	"context"
@@ -6,33 +7,39 @@ import (
 	"time"
 )
 
-// Backoff is the pause between attempts: it doubles from Min to Max, and each pause is drawn from its upper half, so that
-// replicas that failed together don't come back together. Not safe for concurrent use.
+// Backoff is the pause after failed attempts: it doubles with each from Min to Max, and is drawn from its upper half, so
+// that replicas that failed together don't come back together. Not safe for concurrent use.
 type Backoff struct {
-	Min, Max time.Duration // Min must not be 0
-
-	next time.Duration
+	Min, Max time.Duration // 0 < Min <= Max
+	Fails    int           // attempts that failed in a row
 }
 
-// Next returns the next pause.
+// Next counts a failure and returns how long to wait for the next attempt.
 func (b *Backoff) Next() time.Duration {
-	b.next = min(max(b.next, b.Min), b.Max)
-	pause := b.next/2 + rand.N(b.next/2+1)
-	b.next *= 2
-	return pause
+	d := b.Max
+	if b.Fails < 32 { // beyond it Min doubled so often may not be a time.Duration any more
+		if doubled := b.Min << b.Fails; doubled>>b.Fails == b.Min {
+			d = min(doubled, b.Max)
+		}
+	}
+	b.Fails++
+	return d/2 + rand.N(d/2+1)
 }
 
-// Reset makes the next pause the shortest: an attempt succeeded.
-func (b *Backoff) Reset() { b.next = 0 }
+// Reset says that an attempt succeeded: the next pause is the shortest.
+func (b *Backoff) Reset() { b.Fails = 0 }
 
-// Wait pauses; the error is ctx's cause, if that is done before.
-func (b *Backoff) Wait(ctx context.Context) error {
-	t := time.NewTimer(b.Next())
+// Wait counts a failure, waits, and reports whether ctx is still alive.
+func (b *Backoff) Wait(ctx context.Context) bool { return For(ctx, b.Next()) }
+
+// For waits for d and reports whether ctx is still alive.
+func For(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
-	case <-t.C:
-		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return false
+	case <-t.C:
+		return ctx.Err() == nil
 	}
 }

@@ -23,6 +23,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/source"
@@ -181,7 +182,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 
 // claim waits for Redis and makes the stream's settings known.
 func (in *Ingest) claim(ctx context.Context) error {
-	for fails := 0; ; fails++ {
+	for again := newBackoff(); ; {
 		err := in.buffer.Check(ctx)
 		if err == nil {
 			_, err = in.buffer.Claim(ctx, in.settings())
@@ -190,7 +191,7 @@ func (in *Ingest) claim(ctx context.Context) error {
 		if err == nil || errors.Is(err, buffer.ErrPolicy) || errors.Is(err, buffer.ErrSettings) {
 			return err
 		}
-		if !sleep(ctx, backoff(fails, 2*time.Second)) {
+		if !again.Wait(ctx) {
 			return ctx.Err()
 		}
 	}
@@ -252,19 +253,7 @@ func (in *Ingest) assigned() (*source.Assignment, []*lane) {
 	return in.current, ls
 }
 
-// backoff is how long to wait after so many failures in a row: 20 ms doubled each time, at most limit.
-func backoff(fails int, limit time.Duration) time.Duration {
-	return min(20*time.Millisecond<<min(fails, 12), limit)
-}
-
-// sleep waits and reports whether ctx is still alive.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+// newBackoff is the pause after something that failed.
+func newBackoff() pause.Backoff {
+	return pause.Backoff{Min: 20 * time.Millisecond, Max: 2 * time.Second}
 }

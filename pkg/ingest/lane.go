@@ -94,7 +94,7 @@ func (l *lane) moved() {
 // run copies until the partition is somebody else's, or the program stops.
 func (l *lane) run() {
 	defer l.close()
-	for fails := 0; l.ctx.Err() == nil; {
+	for again := newBackoff(); l.ctx.Err() == nil; {
 		began := time.Now()
 		err := l.open()
 		if err == nil {
@@ -105,13 +105,10 @@ func (l *lane) run() {
 			return
 		}
 		if time.Since(began) > time.Second {
-			fails = 0
+			again.Reset()
 		}
-		l.judge(err, fails)
-		if !sleep(l.ctx, backoff(fails, 2*time.Second)) {
-			return
-		}
-		fails++
+		l.judge(err, again.Fails)
+		again.Wait(l.ctx)
 	}
 }
 

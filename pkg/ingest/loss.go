@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/source"
@@ -48,7 +49,7 @@ func (l *lane) outOfRange() error {
 		case try >= cutOffTries:
 			return l.cutOff(end)
 		}
-		if !sleep(l.ctx, cutOffPause) {
+		if !pause.For(l.ctx, cutOffPause) {
 			return l.ctx.Err()
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/source"
 )
@@ -212,7 +213,7 @@ func outdated(err error) bool {
 
 // keep commits, and renews what Redis should know of the stream, until ctx is done.
 func (in *Ingest) keep(ctx context.Context) {
-	for sleep(ctx, commitEvery) {
+	for pause.For(ctx, commitEvery) {
 		in.offsets.commit(ctx)
 		if err := in.remind(ctx); err != nil && ctx.Err() == nil {
 			in.log.Debug("looking after the stream's registry", zap.Error(err))

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/pkg/buffer"
 )
 
@@ -54,7 +55,7 @@ func (l *lane) wait(why error) error {
 			l.in.waiting.set(conditionPressure, l.tp.String(), why)
 		}
 		// In proportion to the time it has lasted: a short stop ends quickly, a long one costs little.
-		if !sleep(l.ctx, min(max(long/20, pauseLeast), pauseAtMost)) {
+		if !pause.For(l.ctx, min(max(long/20, pauseLeast), pauseAtMost)) {
 			return l.ctx.Err()
 		}
 		tail, err := l.appender.Tail(l.in.hard)

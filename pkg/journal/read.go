@@ -10,6 +10,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/record"
 )
@@ -29,18 +30,18 @@ var errStop = errors.New("enough")
 // transactions hold the readable end back; they are waited for.
 func (j *Journal) scan(ctx context.Context, partition int32, from, end int64, visit func(*entry) error) error {
 	r := reader{j: j, partition: partition, position: from, end: end, visit: visit}
-	var pause backoff
+	again := newBackoff()
 	for r.position < r.end {
 		err := r.fetch(ctx)
 		switch {
 		case err == nil:
-			pause.reset()
+			again.Reset()
 		case errors.Is(err, errStop):
 			return nil
 		case !wire.Retry(err) || ctx.Err() != nil:
 			return fmt.Errorf("read partition %d from offset %d: %w", partition, r.position, err)
 		default:
-			if !pause.wait(ctx) {
+			if !again.Wait(ctx) {
 				return fmt.Errorf("read partition %d from offset %d: %w", partition, r.position, err)
 			}
 		}
@@ -77,7 +78,7 @@ func (r *reader) fetch(ctx context.Context) error {
 	}
 	r.buf = res.Buf
 	if len(res.Partitions) == 0 { // so a broker answers who has used up his quota
-		sleep(ctx, fetchWait)
+		pause.For(ctx, fetchWait)
 		return nil
 	}
 	f := &res.Partitions[0]
@@ -219,23 +220,7 @@ func isAbort(b *record.Batch) (abort bool, err error) {
 	return abort, err
 }
 
-// backoff waits between attempts: from 1 ms on, doubled each time, up to 250 ms.
-type backoff struct{ next time.Duration }
-
-func (b *backoff) reset() { b.next = 0 }
-
-func (b *backoff) wait(ctx context.Context) bool {
-	b.next = min(max(2*b.next, time.Millisecond), 250*time.Millisecond)
-	return sleep(ctx, b.next)
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+// newBackoff is the pause after something that failed.
+func newBackoff() pause.Backoff {
+	return pause.Backoff{Min: time.Millisecond, Max: 250 * time.Millisecond}
 }

@@ -32,7 +32,7 @@ const startPartition = 0
 // journal's number of partitions. Two workers that do so at once get the same answer. An error of propose ends it: there
 // the caller may refuse to begin a pipeline that is known to have a journal (ErrLost).
 func (j *Journal) Start(ctx context.Context, propose func(context.Context) (Start, error)) (Start, error) {
-	var pause backoff
+	again := newBackoff()
 	for {
 		s, err := j.findStart(ctx)
 		if err == nil && s == nil {
@@ -41,7 +41,7 @@ func (j *Journal) Start(ctx context.Context, propose func(context.Context) (Star
 		switch {
 		case err == nil:
 			return *s, nil
-		case (errors.Is(err, ErrFenced) || errors.Is(err, ErrUnknown) || wire.Retry(err)) && pause.wait(ctx):
+		case (errors.Is(err, ErrFenced) || errors.Is(err, ErrUnknown) || wire.Retry(err)) && again.Wait(ctx):
 			// Another worker is at it, or the outcome is not known: the journal tells.
 		default:
 			return Start{}, fmt.Errorf("journal %s: start of the pipeline: %w", j.o.Topic, err)

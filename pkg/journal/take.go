@@ -59,7 +59,7 @@ func (j *Journal) take(ctx context.Context, shard string, hint int64, keep func(
 // that an older epoch ever committed is before it. What is asked again is asked under an epoch of its own: a mark whose
 // fate is not known belongs to an epoch that is over.
 func (j *Journal) fence(ctx context.Context, w *writer, key []byte, keep func(context.Context) error) (end int64, err error) {
-	var pause backoff
+	pauses := newBackoff()
 	told, begin, refused := false, time.Now(), 0
 	for {
 		if keep != nil {
@@ -82,7 +82,7 @@ func (j *Journal) fence(ctx context.Context, w *writer, key []byte, keep func(co
 			told = true
 			j.log.Warn("a takeover waits for Kafka", zap.String("transactionalID", w.txn.ID()), zap.Error(err))
 		}
-		if !pause.wait(ctx) {
+		if !pauses.Wait(ctx) {
 			return 0, err
 		}
 	}

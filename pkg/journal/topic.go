@@ -27,7 +27,7 @@ func (j *Journal) topic(ctx context.Context) (int, error) {
 			return 0, err
 		}
 		n, err = j.countPartitions(ctx)
-		for pause := (backoff{}); wire.Retry(err) && pause.wait(ctx); { // brokers learn of it one by one
+		for again := newBackoff(); wire.Retry(err) && again.Wait(ctx); { // brokers learn of it one by one
 			n, err = j.countPartitions(ctx)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/record"
 )
@@ -105,13 +106,13 @@ next:
 // repeat asks again as long as Kafka answers that the transaction before is still being completed (51, of a transaction's
 // calls): that answer, and no other, tells that the request was not acted on and was the last of its kind.
 func (w *writer) repeat(ctx context.Context, completing kafka.Error, ask func() error) error {
-	for pause := addBackoff; ; pause = min(2*pause, addBackoffMax) {
+	for again := (pause.Backoff{Min: addBackoff, Max: addBackoffMax}); ; {
 		err := ask()
 		if !errors.Is(err, completing) {
 			return err
 		}
 		repeated.Inc()
-		if !sleep(ctx, pause) {
+		if !again.Wait(ctx) {
 			return err
 		}
 	}

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/sink"
@@ -154,7 +154,7 @@ func size(w *window.Window) (n int64) {
 
 // handle calls the handler until it succeeds, refuses, or has had its attempts.
 func (h *handling) handle(ctx context.Context, x *out) {
-	first := time.Now()
+	first, again := time.Now(), pause.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}
 	for attempt := 1; ; attempt++ {
 		t := time.Now()
 		err := h.try(ctx, x)
@@ -168,10 +168,7 @@ func (h *handling) handle(ctx context.Context, x *out) {
 				First: first.UnixMilli(), Last: time.Now().UnixMilli()}
 			return
 		}
-		pause := min(100*time.Millisecond<<min(attempt-1, 10), 10*time.Second)
-		select {
-		case <-time.After(pause/2 + rand.N(pause)):
-		case <-ctx.Done():
+		if !again.Wait(ctx) {
 			return
 		}
 	}

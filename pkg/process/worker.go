@@ -19,7 +19,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/windrow-io/windrow/internal/ops"
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/field"
@@ -139,7 +139,7 @@ func (w *Worker) prepare(ctx context.Context, stop <-chan struct{}) error {
 
 // until does something until it succeeds, with pauses that grow, and shows what it waits for.
 func (w *Worker) until(ctx context.Context, stop <-chan struct{}, name string, do func(context.Context) error) error {
-	pause := newBackoff()
+	again := newBackoff()
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 15*time.Second)
 		err := do(attempt)
@@ -153,7 +153,7 @@ func (w *Worker) until(ctx context.Context, stop <-chan struct{}, name string, d
 			return err
 		}
 		w.log.Warn("waiting for what is needed", zap.String("what", name), zap.Error(err))
-		if !wait(ctx, stop, pause.Next()) {
+		if !wait(ctx, stop, again.Next()) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -168,7 +168,9 @@ func permanent(err error) bool {
 }
 
 // newBackoff is the pause between attempts.
-func newBackoff() *ops.Backoff { return &ops.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second} }
+func newBackoff() pause.Backoff {
+	return pause.Backoff{Min: 50 * time.Millisecond, Max: 5 * time.Second}
+}
 
 // wait pauses; false if ctx ended or stop was closed meanwhile.
 func wait(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
@@ -185,11 +187,11 @@ func wait(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
 
 // work makes owners of a shard, one after the other, as long as its lease is the worker's. It returns why it ended.
 func (w *Worker) work(ctx context.Context, s *slot) error {
-	pause := newBackoff()
+	again := newBackoff()
 	for {
 		progress, err := w.own(ctx, s)
 		if progress {
-			pause.Reset()
+			again.Reset()
 			s.settled = true
 		}
 		switch {
@@ -208,7 +210,7 @@ func (w *Worker) work(ctx context.Context, s *slot) error {
 		ownerErrors.WithLabelValues(kind(err)).Inc()
 		w.o.Conditions.Set("shard "+s.shard, err)
 		w.log.Warn("the work on the shard is taken up again from the journal", zap.String("shard", s.shard), zap.Error(err))
-		if !wait(ctx, s.stop, pause.Next()) {
+		if !wait(ctx, s.stop, again.Next()) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -255,7 +257,7 @@ func (w *Worker) deliver(ctx context.Context, shard string, g sink.Group) error 
 	if g.Len() == 0 {
 		return nil
 	}
-	pause := newBackoff()
+	again := newBackoff()
 	for {
 		err := g.Deliver(ctx)
 		w.alive()
@@ -268,7 +270,7 @@ func (w *Worker) deliver(ctx context.Context, shard string, g sink.Group) error 
 		}
 		deliveryErrors.Inc()
 		w.log.Warn("could not deliver, trying again", zap.String("shard", shard), zap.Error(err))
-		if !wait(ctx, nil, pause.Next()) {
+		if !wait(ctx, nil, again.Next()) {
 			return ctx.Err()
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 )
 
@@ -35,7 +36,7 @@ type Feed struct {
 	err    error
 	taken  int // chunks that wait or are being worked on
 
-	fails    int
+	again    pause.Backoff
 	loud     bool      // its trouble was reported
 	pause    time.Time // not to be asked for before
 	unproven time.Time // only a view looked at after this time may have it fetched again: is it still the same topic?
@@ -46,6 +47,12 @@ const feedAhead = 2
 
 // loudAfter is how often in a row a partition is refused before it is reported: a leader may well move.
 const loudAfter = 4
+
+// refusedShort and refusedLong bound the pause after a refusal: of one that passes, and of one that somebody must mend.
+const (
+	refusedShort = time.Second
+	refusedLong  = 5 * time.Second
+)
 
 // SeekTo starts the feed at an offset, forgetting all that it held. room bounds the bytes of a fetch, unless one batch
 // alone is larger; 0: no bound but the fetcher's.
@@ -179,18 +186,19 @@ func (d *Feed) refused(err error) {
 		d.fail(fmt.Errorf("topic %s partition %d offset %d: %w", d.Topic, d.Partition, d.offset, ErrOutOfRange))
 		return
 	}
-	limit := 5 * time.Second
+	limit := refusedLong
 	switch {
 	case errors.Is(err, kafka.InvalidMessage): // its CRC fails, the broker says
-		limit = time.Second
+		limit = refusedShort
 		refetches.WithLabelValues(d.Topic).Inc()
 	case wire.Retry(err):
-		limit = time.Second
+		limit = refusedShort
 		d.unproven = time.Now()
 		d.fetcher.watch.Refresh()
 	}
-	d.pause = time.Now().Add(backoff(d.fails, limit))
-	if d.fails++; d.fails >= loudAfter || !wire.Retry(err) {
+	d.again.Max = limit
+	d.pause = time.Now().Add(d.again.Next())
+	if d.again.Fails >= loudAfter || !wire.Retry(err) {
 		d.trouble(fmt.Errorf("fetching topic %s partition %d: %w", d.Topic, d.Partition, err))
 	}
 }

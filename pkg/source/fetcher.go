@@ -51,7 +51,7 @@ func NewFetcher(c *wire.Cluster, w *Watch, o FetcherOptions) *Fetcher {
 // Follow makes the feed of a partition; a partition has at most one at a time. It gives nothing before its first SeekTo.
 // id is the topic's id as the caller knows it.
 func (f *Fetcher) Follow(tp TopicPartition, id ID) *Feed {
-	d := &Feed{TopicPartition: tp, fetcher: f, id: id, leader: -1, idle: true, epoch: -1, ready: make(chan struct{}, 1)}
+	d := &Feed{TopicPartition: tp, fetcher: f, id: id, leader: -1, idle: true, epoch: -1, ready: make(chan struct{}, 1), again: newBackoff(refusedLong)}
 	d.count.init(tp.Topic)
 	f.mu.Lock()
 	f.feeds[tp] = d

@@ -13,6 +13,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 )
 
@@ -89,7 +90,7 @@ func (g *Group) join(ctx context.Context, view *View) {
 	})
 	if err != nil {
 		g.report("", fmt.Errorf("joining group %s: %w", g.id, err))
-		sleep(ctx, groupSession)
+		pause.For(ctx, groupSession)
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 )
 
@@ -20,7 +21,7 @@ type loop struct {
 	free   chan *answer
 	feeds  []*Feed // guarded by f.mu
 	first  int     // whose turn it is to be first: only the first partition may give a batch over the limit
-	fails  int
+	again  pause.Backoff
 	hollow int // answers in a row that came at once and had nothing
 	loud   bool
 	clean  cleaner
@@ -62,7 +63,7 @@ const (
 )
 
 func newLoop(f *Fetcher, broker int32) *loop {
-	l := &loop{f: f, broker: broker, wake: make(chan struct{}, 1), free: make(chan *answer, loopAhead)}
+	l := &loop{f: f, broker: broker, wake: make(chan struct{}, 1), free: make(chan *answer, loopAhead), again: newBackoff(time.Second)}
 	for range loopAhead {
 		l.free <- &answer{loop: l}
 	}
@@ -190,20 +191,19 @@ func (l *loop) failed(ctx context.Context, err error) bool {
 		q.feed.mu.Unlock()
 	}
 	l.f.watch.Refresh()
-	l.fails++
-	if l.fails > 1 && !l.loud {
+	if l.again.Fails > 0 && !l.loud {
 		l.loud = true
 		l.f.o.Logger.Warn("fetching fails; trying again", zap.Int32("broker", l.broker), zap.Error(err))
 	}
 	if l.loud {
 		l.f.o.Report(l.name(), err)
 	}
-	return sleep(ctx, backoff(l.fails-1, time.Second))
+	return l.again.Wait(ctx)
 }
 
 func (l *loop) fine() {
 	fetches.Inc()
-	l.fails = 0
+	l.again.Reset()
 	if l.loud {
 		l.loud = false
 		l.f.o.Logger.Info("fetching works again", zap.Int32("broker", l.broker))
@@ -255,7 +255,7 @@ func (l *loop) give(a *answer, q *asked, p *wire.Fetched) {
 		d.refused(p.Err)
 		return
 	}
-	d.fails = 0
+	d.again.Reset()
 	d.quiet()
 	if len(p.Records) == 0 {
 		return

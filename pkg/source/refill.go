@@ -56,7 +56,7 @@ func (r *Refill) Read(ctx context.Context, part Range, buf []byte) (batches []by
 	}
 	var c cleaner
 	began, corrupt, beyond := time.Now(), 0, 0
-	for fails := 0; ; {
+	for again := newBackoff(time.Second); ; {
 		batches, next, buf, err = r.read(ctx, &c, part, buf)
 		var bad *CorruptError
 		switch {
@@ -80,19 +80,16 @@ func (r *Refill) Read(ctx context.Context, part Range, buf []byte) (batches []by
 			if err != nil && !errors.Is(err, errBeyond) && !wire.Retry(err) {
 				return nil, part.From, err
 			}
-			fails++
 		case errors.As(err, &bad):
 			refetches.WithLabelValues(part.Topic).Inc()
 			if corrupt++; corrupt >= refillRetries || errors.Is(err, record.ErrMagic) {
 				return nil, part.From, err
 			}
-			fails++
 		case wire.Retry(err):
-			fails++
 		default:
 			return nil, part.From, err
 		}
-		if fails > 0 && !sleep(ctx, backoff(fails-1, time.Second)) || ctx.Err() != nil {
+		if !again.Wait(ctx) {
 			if err == nil {
 				err = ctx.Err()
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 )
 
@@ -91,24 +92,23 @@ func (w *Watch) Refresh() {
 
 // Run looks until ctx is done.
 func (w *Watch) Run(ctx context.Context) {
-	fails := 0
+	again := newBackoff(w.every)
 	for {
 		err := w.look(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		w.report("", err)
-		pause, ask := w.every, w.ask
+		due, ask := w.every, w.ask
 		if urgent(err) {
-			pause, ask = backoff(fails, w.every), nil
-			fails++
+			due, ask = again.Next(), nil
 		} else {
-			fails = 0
-			if !sleep(ctx, watchPause) {
+			again.Reset()
+			if !pause.For(ctx, watchPause) {
 				return
 			}
 		}
-		t := time.NewTimer(pause)
+		t := time.NewTimer(due)
 		select {
 		case <-ctx.Done():
 		case <-ask:
@@ -199,19 +199,7 @@ func (w *Watch) publish(v *View) {
 	w.changed = make(chan struct{})
 }
 
-// backoff is how long to wait after so many failures in a row: 50 ms doubled each time, at most limit.
-func backoff(fails int, limit time.Duration) time.Duration {
-	return min(50*time.Millisecond<<min(fails, 12), limit)
-}
-
-// sleep waits and reports whether ctx is still alive.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
+// newBackoff is the pause after something that failed.
+func newBackoff(limit time.Duration) pause.Backoff {
+	return pause.Backoff{Min: min(50*time.Millisecond, limit), Max: limit}
 }

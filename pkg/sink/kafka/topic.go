@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 )
 
@@ -126,10 +127,8 @@ func (t *topic) create(ctx context.Context) (int32, error) {
 		if err == nil || !errors.Is(err, kafka.UnknownTopicOrPartition) && !errors.Is(err, kafka.LeaderNotAvailable) {
 			return n, err
 		}
-		select {
-		case <-ctx.Done():
+		if !pause.For(ctx, createPause) {
 			return 0, fmt.Errorf("topic %s was made, but does not appear: %w", t.name, context.Cause(ctx))
-		case <-time.After(createPause):
 		}
 	}
 }
