@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// Jitter draws a duration from [0, n). It is a variable for simulations, which leave nothing to chance.
+var Jitter = rand.N[time.Duration]
+
 // Backoff is the pause after failed attempts: it doubles with each from Min to Max, and is drawn from its upper half, so
 // that replicas that failed together don't come back together. Not safe for concurrent use.
 type Backoff struct {
@@ -23,7 +26,7 @@ func (b *Backoff) Next() time.Duration {
 		}
 	}
 	b.Fails++
-	return d/2 + rand.N(d/2+1)
+	return d/2 + Jitter(d/2+1)
 }
 
 // Reset says that an attempt succeeded: the next pause is the shortest.

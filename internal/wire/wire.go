@@ -24,13 +24,21 @@ type Config struct {
 	TLS      *tls.Config    // nil: plain text
 	SASL     sasl.Mechanism // nil: none
 	ClientID string
+
+	Transport Transport // nil: kafka-go's, over the network, made of the rest
+}
+
+// Transport carries requests to brokers, and their answers back.
+type Transport interface {
+	kafka.RoundTripper
+	CloseIdleConnections()
 }
 
 // Cluster is a Kafka cluster. Safe for concurrent use.
 type Cluster struct {
 	config    Config
 	addr      net.Addr
-	transport *kafka.Transport
+	transport Transport
 	client    *kafka.Client
 	serial    atomic.Int32 // correlation ids
 
@@ -43,14 +51,16 @@ type Cluster struct {
 
 // New makes a Cluster; it does not connect.
 func New(c Config) *Cluster {
-	w := &Cluster{config: c, addr: kafka.TCP(c.Brokers...)}
-	w.transport = &kafka.Transport{
-		ClientID: c.ClientID,
-		TLS:      c.TLS,
-		SASL:     c.SASL,
-		// The cached layout serves for the brokers' addresses alone; leaders come from Topics. Not nil: nil means all.
-		MetadataTopics: []string{},
-		IdleTimeout:    5 * time.Minute,
+	w := &Cluster{config: c, addr: kafka.TCP(c.Brokers...), transport: c.Transport}
+	if w.transport == nil {
+		w.transport = &kafka.Transport{
+			ClientID: c.ClientID,
+			TLS:      c.TLS,
+			SASL:     c.SASL,
+			// The cached layout serves for the brokers' addresses alone; leaders come from Topics. Not nil: nil means all.
+			MetadataTopics: []string{},
+			IdleTimeout:    5 * time.Minute,
+		}
 	}
 	w.client = &kafka.Client{Addr: w.addr, Transport: &admin{w}, Timeout: callTimeout}
 	return w

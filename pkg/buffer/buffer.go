@@ -23,8 +23,10 @@
 package buffer
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -60,6 +62,9 @@ type Options struct {
 	URL    string
 	Stream string      // [A-Za-z0-9._-]{1,64}
 	Logger *zap.Logger // nil: none
+
+	// Dial opens a connection to a single Redis; nil: over the network.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Buffer is a stream's buffer. Safe for concurrent use.
@@ -77,7 +82,7 @@ func Open(o Options) (*Buffer, error) {
 	if !names.MatchString(o.Stream) {
 		return nil, fmt.Errorf("STREAM %q: 1 to 64 of A-Z a-z 0-9 . _ -", o.Stream)
 	}
-	rdb, err := dial(o.URL)
+	rdb, err := dial(o.URL, o.Dial)
 	if err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}

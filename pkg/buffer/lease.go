@@ -3,6 +3,7 @@ package buffer
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -106,8 +107,8 @@ func (b *Buffer) Leave(ctx context.Context, pipeline, worker string) error {
 		return err
 	}
 	cmds, _ := b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
-		for shard, lanes := range shards {
-			for _, l := range lanes {
+		for _, shard := range slices.Sorted(maps.Keys(shards)) {
+			for _, l := range shards[shard] {
 				p.Eval(ctx, forgetScript, []string{b.laneKey(shard, l)}, pipeline, worker)
 			}
 		}

@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -29,7 +30,7 @@ const (
 //
 // Retries of go-redis are off everywhere: a command whose answer was lost may have been executed, and only the caller
 // knows how to find out.
-func dial(raw string) (redis.UniversalClient, error) {
+func dial(raw string, open func(ctx context.Context, network, addr string) (net.Conn, error)) (redis.UniversalClient, error) {
 	raw, hosts := splitHosts(raw)
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -55,6 +56,9 @@ func dial(raw string) (redis.UniversalClient, error) {
 		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 		o.PoolSize, o.ReadTimeout = orSize(o.PoolSize), orTimeout(o.ReadTimeout)
 		certs.apply(o.TLSConfig)
+		if open != nil {
+			o.Dialer = open
+		}
 		return redis.NewClient(o), nil
 	}
 

@@ -23,7 +23,7 @@ func TestURL(t *testing.T) {
 		"unix:///run/r.sock?db=2":                   {addr: "/run/r.sock", db: 2},
 		"redis://h:1?read_timeout=1s&client_name=x": {addr: "h:1"},
 	} {
-		c, err := dial(url)
+		c, err := dial(url, nil)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -41,7 +41,7 @@ func TestURL(t *testing.T) {
 		"redis+cluster://h1:1,h2:2,h3":   {Addrs: []string{"h1:1", "h2:2", "h3:6379"}},
 		"rediss+cluster://u:p@h1,[::1]/": {Addrs: []string{"h1:6379", "[::1]:6379"}, Username: "u", Password: "p"},
 	} {
-		c, err := dial(url)
+		c, err := dial(url, nil)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -55,7 +55,7 @@ func TestURL(t *testing.T) {
 		}
 	}
 
-	c, err := dial("rediss+sentinel://u:p@h1,h2:2/mine/3?sentinel_username=su&sentinel_password=sp&dial_timeout=2s")
+	c, err := dial("rediss+sentinel://u:p@h1,h2:2/mine/3?sentinel_username=su&sentinel_password=sp&dial_timeout=2s", nil)
 	noError(t, err)
 	o := c.(*redis.Client).Options()
 	if o.Username != "u" || o.Password != "p" || o.DB != 3 || o.TLSConfig == nil || o.TLSConfig.ServerName != "" || o.MaxRetries != 0 ||

@@ -18,10 +18,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
@@ -49,6 +52,10 @@ type Options struct {
 	ShardKey      string // SHARD_KEY
 	MaxBytes      int64  // BUFFER_MAX_BYTES, of a lane; 0: 64 MiB
 
+	// Join takes part in sharing the partitions among all that ingest, until ctx is done, and tells assign of each
+	// assignment; nil: as a member of Group in Kafka.
+	Join func(ctx context.Context, assign func(*source.Assignment))
+
 	Abort      context.Context // ends even the work in hand when it is done; nil: only Shutdown does
 	Shutdown   time.Duration   // how long the work in hand may take once Run's context is done; 0: 10 s
 	Conditions Conditions      // nil: nobody listens
@@ -67,7 +74,6 @@ type Ingest struct {
 	buffer  *buffer.Buffer
 	watch   *source.Watch
 	fetcher *source.Fetcher
-	group   *source.Group
 	offsets *offsets
 
 	waiting  *faults // what is waited for, by condition and part
@@ -128,8 +134,12 @@ func New(o Options) (*Ingest, error) {
 	in.fetcher = source.NewFetcher(o.Cluster, in.watch, source.FetcherOptions{
 		ReadCommitted: o.ReadCommitted, Report: in.waiting.of(conditionKafka), Logger: o.Logger,
 	})
-	in.group = source.NewGroup(o.Group, o.Cluster, in.watch, in.assign, in.waiting.of(conditionGroup), o.Logger)
-	in.offsets = &offsets{in: in}
+	if o.Join == nil {
+		in.o.Join = func(ctx context.Context, assign func(*source.Assignment)) {
+			source.NewGroup(o.Group, o.Cluster, in.watch, assign, in.waiting.of(conditionGroup), o.Logger).Run(ctx)
+		}
+	}
+	in.offsets = &offsets{in: in, one: semaphore.NewWeighted(1)}
 	return in, nil
 }
 
@@ -162,7 +172,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 	reading.Go(func() { in.watch.Run(soft) })
 	reading.Go(func() { in.fetcher.Run(soft) })
 	reading.Go(func() { in.keep(soft) })
-	belonging.Go(func() { in.group.Run(member) })
+	belonging.Go(func() { in.o.Join(member, in.assign) })
 
 	<-ctx.Done()
 	in.log.Info("stopping: finishing the appends in hand")
@@ -246,10 +256,7 @@ func (in *Ingest) assign(a *source.Assignment) {
 func (in *Ingest) assigned() (*source.Assignment, []*lane) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	var ls []*lane
-	for _, l := range in.lanes {
-		ls = append(ls, l)
-	}
+	ls := slices.SortedFunc(maps.Values(in.lanes), func(a, b *lane) int { return a.tp.Compare(b.tp) })
 	return in.current, ls
 }
 

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
@@ -52,16 +52,18 @@ func differ(a, b string) bool { return a != "" && b != "" && a != b }
 type offsets struct {
 	in *Ingest
 
-	mu    sync.Mutex
-	of    *source.Assignment // whose partitions are known
+	one   *semaphore.Weighted // asks and commits at a time
+	of    *source.Assignment  // whose partitions are known
 	known map[source.TopicPartition]source.Committed
 }
 
 // start returns where a partition is to be read from if its lane has no tail. What was never committed for any of the
 // topics gets its start now, all at once, and that is committed before anything is appended.
 func (o *offsets) start(ctx context.Context, tp source.TopicPartition) (source.Committed, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	if err := o.one.Acquire(ctx, 1); err != nil {
+		return source.Committed{}, err
+	}
+	defer o.one.Release(1)
 	in := o.in
 	view, _ := in.watch.View()
 	have, err := source.FetchCommitted(ctx, in.cluster, in.o.Group, view.Partitions())
@@ -127,12 +129,14 @@ func (o *offsets) committed(ctx context.Context, tp source.TopicPartition) (sour
 
 // set commits one offset, whatever was there.
 func (o *offsets) set(ctx context.Context, tp source.TopicPartition, c source.Committed) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	if err := o.one.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer o.one.Release(1)
 	return o.write(ctx, map[source.TopicPartition]source.Committed{tp: c})
 }
 
-// write commits under the current assignment. o.mu is held.
+// write commits under the current assignment. o.one is held.
 func (o *offsets) write(ctx context.Context, offsets map[source.TopicPartition]source.Committed) error {
 	a, _ := o.in.assigned()
 	if err := source.Commit(ctx, o.in.cluster, o.in.o.Group, a, offsets); err != nil {
@@ -149,8 +153,10 @@ func (o *offsets) write(ctx context.Context, offsets map[source.TopicPartition]s
 // commit commits, for each lane of the assignment, the least position that a pipeline has published; never less than what is
 // committed already. Lanes without a published position stay where they are.
 func (o *offsets) commit(ctx context.Context) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	if o.one.Acquire(ctx, 1) != nil {
+		return
+	}
+	defer o.one.Release(1)
 	err := o.publish(ctx)
 	if err != nil && outdated(err) {
 		o.in.log.Debug("the assignment is out of date; the next one commits", zap.Error(err))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/journal"
@@ -32,8 +33,8 @@ type positions struct {
 	mu    sync.Mutex
 	marks map[string][]buffer.Mark // of committed checkpoints, per shard
 
-	startMu sync.Mutex
-	start   *journal.Start
+	starting *semaphore.Weighted // one asks, the others wait
+	start    *journal.Start
 
 	warned bool
 }
@@ -87,8 +88,8 @@ func (p *positions) run(ctx context.Context) {
 			return
 		}
 		marks := p.all()
-		for shard, ms := range marks {
-			if err := p.put(ctx, shard, ms); err != nil && ctx.Err() == nil {
+		for _, shard := range slices.Sorted(maps.Keys(marks)) {
+			if err := p.put(ctx, shard, marks[shard]); err != nil && ctx.Err() == nil {
 				p.w.log.Warn("could not publish the position", zap.String("shard", shard), zap.Error(err))
 			}
 		}
@@ -167,8 +168,10 @@ func (p *positions) journaled(ctx context.Context) (pipelines []string, err erro
 // later from their first record.
 func (w *Worker) startOf(ctx context.Context, lane string) (int64, error) {
 	p := w.positions
-	p.startMu.Lock()
-	defer p.startMu.Unlock()
+	if err := p.starting.Acquire(ctx, 1); err != nil {
+		return 0, err
+	}
+	defer p.starting.Release(1)
 	if p.start == nil {
 		s, err := w.journal.Start(ctx, w.proposeStart)
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"maps"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,26 +71,33 @@ func (w *Worker) share(ctx context.Context, stop <-chan struct{}) error {
 	now := make(chan struct{}, 1)
 	now <- struct{}{}
 	for {
+		var round <-chan time.Time
+		if stop != nil {
+			round = tick.C
+		}
+		select { // before a round, which would count what has ended, or take more
+		case e := <-over:
+			w.drop(ctx, held, shy, e)
+			continue
+		case <-stop:
+			round = nil
+		default:
+		}
+		if stop == nil && len(held) == 0 {
+			return nil
+		}
 		select {
 		case <-now:
 			w.balance(ctx, held, shy, over)
-		case <-tick.C:
-			if stop != nil {
-				w.balance(ctx, held, shy, over)
-			}
+		case <-round:
+			w.balance(ctx, held, shy, over)
 		case e := <-over:
 			w.drop(ctx, held, shy, e)
-			if stop == nil && len(held) == 0 {
-				return nil
-			}
 		case <-stop:
 			stop = nil
 			w.log.Info("stopping: finishing transactions and giving the shards back", zap.Int("shards", len(held)))
 			for _, s := range held {
 				s.release()
-			}
-			if len(held) == 0 {
-				return nil
 			}
 		case <-ctx.Done():
 			for range len(held) {
@@ -172,11 +181,7 @@ func (w *Worker) round(ctx context.Context, held map[string]*slot, shy map[strin
 		return nil
 	}
 	w.o.Conditions.Set("stream", nil)
-	names := make([]string, 0, len(shards))
-	for name := range shards {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(shards))
 	working := 0
 	for _, s := range held {
 		if !s.stopped {
@@ -224,11 +229,11 @@ func (w *Worker) hold(ctx context.Context, shard string, lanes []string, over ch
 	w.mu.Lock()
 	w.slots[shard] = s
 	w.mu.Unlock()
-	go func() {
+	go pprof.Do(ctx, pprof.Labels("shard", shard), func(ctx context.Context) { // profiles tell shards apart
 		err := w.work(ctx, s)
 		cancel()
 		over <- ended{s, err}
-	}()
+	})
 	return s
 }
 
@@ -243,13 +248,9 @@ func (w *Worker) renew(ctx context.Context) {
 			return
 		}
 		w.mu.Lock()
-		slots := make(map[string]*slot, len(w.slots))
-		names := make([]string, 0, len(w.slots))
-		for name, s := range w.slots {
-			slots[name] = s
-			names = append(names, name)
-		}
+		slots := maps.Clone(w.slots)
 		w.mu.Unlock()
+		names := slices.Sorted(maps.Keys(slots))
 		if len(names) == 0 {
 			continue
 		}
@@ -267,7 +268,7 @@ func (w *Worker) renew(ctx context.Context) {
 
 // regain takes leases again that Redis forgot, and gives up the shards whose lease is another worker's.
 func (w *Worker) regain(ctx context.Context, slots map[string]*slot, held map[string]bool) error {
-	for name, s := range slots {
+	for _, name := range slices.Sorted(maps.Keys(slots)) {
 		if held[name] {
 			continue
 		}
@@ -276,7 +277,7 @@ func (w *Worker) regain(ctx context.Context, slots map[string]*slot, held map[st
 			return err
 		}
 		if !ok {
-			s.cancel()
+			slots[name].cancel()
 		}
 	}
 	return nil

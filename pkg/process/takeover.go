@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -127,8 +129,8 @@ func marksAt(marks []buffer.Mark, offset int64) []buffer.Mark {
 
 // addLanes makes lanes known to the feed: at their positions, where they have one, else where the pipeline starts.
 func (o *owner) addLanes(ctx context.Context, positions map[string]int64, lanes []string) error {
-	for lane, at := range positions {
-		if err := o.feed.add(lane, at, true); err != nil {
+	for _, lane := range slices.Sorted(maps.Keys(positions)) {
+		if err := o.feed.add(lane, positions[lane], true); err != nil {
 			return err
 		}
 	}
@@ -178,8 +180,8 @@ func (o *owner) resume(ctx context.Context, h *journal.History, lanes []string) 
 
 // checkpointMarks are the marks of a checkpoint of which only the positions are known.
 func (o *owner) checkpointMarks(c *journal.Checkpoint) (ms []buffer.Mark) {
-	for lane, at := range c.Positions {
-		ms = append(ms, buffer.Mark{Lane: lane, Position: at, Journal: c.Offset})
+	for _, lane := range slices.Sorted(maps.Keys(c.Positions)) {
+		ms = append(ms, buffer.Mark{Lane: lane, Position: c.Positions[lane], Journal: c.Offset})
 	}
 	return ms
 }
@@ -189,8 +191,8 @@ func (o *owner) repeat(ctx context.Context, d *journal.Decision) error {
 	if d.K != o.k+1 {
 		return fmt.Errorf("%w: after decision %d of shard %s comes %d", journal.ErrLost, o.k, o.shard, d.K)
 	}
-	for lane, to := range d.Positions {
-		if err := o.read(ctx, lane, to); err != nil {
+	for _, lane := range slices.Sorted(maps.Keys(d.Positions)) {
+		if err := o.read(ctx, lane, d.Positions[lane]); err != nil {
 			return err
 		}
 	}

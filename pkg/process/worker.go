@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
@@ -85,7 +86,7 @@ func New(o Options) (*Worker, error) {
 		member: newMember(time.Now(), s, o.Name),
 		refill: map[bool]refiller{true: source.NewRefill(o.Source, true), false: source.NewRefill(o.Source, false)},
 	}
-	w.positions = &positions{w: w, marks: map[string][]buffer.Mark{}}
+	w.positions = &positions{w: w, marks: map[string][]buffer.Mark{}, starting: semaphore.NewWeighted(1)}
 	return w, nil
 }
 

@@ -2,6 +2,8 @@ package source
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,7 +89,7 @@ func (f *Fetcher) apply(v *View) (started []*loop) {
 	for _, l := range f.loops {
 		l.feeds = l.feeds[:0]
 	}
-	for _, d := range f.feeds {
+	for _, d := range slices.SortedFunc(maps.Values(f.feeds), func(a, b *Feed) int { return a.TopicPartition.Compare(b.TopicPartition) }) {
 		leader := d.apply(v)
 		if leader < 0 {
 			continue

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/sink"
@@ -68,8 +69,8 @@ func New(cluster *wire.Cluster, o Options) *Sink {
 		o.Logger = zap.NewNop()
 	}
 	s := &Sink{o: o, log: o.Logger, meter: meter.New("kafka"),
-		out:  &topic{cluster: cluster, name: o.Topic, log: o.Logger},
-		dead: &topic{cluster: cluster, name: o.DeadTopic, log: o.Logger},
+		out:  &topic{cluster: cluster, name: o.Topic, log: o.Logger, one: semaphore.NewWeighted(1)},
+		dead: &topic{cluster: cluster, name: o.DeadTopic, log: o.Logger, one: semaphore.NewWeighted(1)},
 	}
 	s.ctx, s.close = context.WithCancel(context.Background())
 	return s

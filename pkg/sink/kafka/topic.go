@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
@@ -35,7 +35,7 @@ type topic struct {
 	name    string
 	log     *zap.Logger
 	now     atomic.Pointer[limits] // nil: not learned yet
-	mu      sync.Mutex             // one question at a time
+	one     *semaphore.Weighted    // question at a time
 	warned  bool                   // that its configuration can't be read
 }
 
@@ -50,8 +50,10 @@ func (t *topic) limits() limits {
 // learn asks the cluster for the topic's partitions and size limit. A topic that is missing is made if create is set,
 // with the brokers' defaults; else it stays unknown, without an error.
 func (t *topic) learn(ctx context.Context, create bool) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	if err := t.one.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer t.one.Release(1)
 	n, err := t.partitions(ctx)
 	if errors.Is(err, kafka.UnknownTopicOrPartition) {
 		if !create {
