@@ -3,7 +3,8 @@
 //
 //	go test ./bench -run '^$' -bench . -benchtime 1x -v
 //
-// BENCH_RECORDS (2000000) and BENCH_ROUNDS (3) change the size.
+// BENCH_RECORDS (2000000), BENCH_ROUNDS (3) and BENCH_SECONDS (10, of latency) change the size. BENCH_PROFILE names a folder
+// for processor profiles of the programs, taken over the first two seconds of a round, and their heaps at its end.
 package bench
 
 import (
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/windrow-io/windrow/e2e/lab"
@@ -28,7 +30,6 @@ func TestMain(m *testing.M) { lab.Main(m) }
 const (
 	partitions = 4
 	windowSize = 100
-	perSecond  = 5000 // records, where latency is measured
 )
 
 func size(name string, standard int) int {
@@ -179,7 +180,7 @@ type parts struct {
 
 func start(b *testing.B, kafka *lab.KafkaServer, in, out string) parts {
 	p := parts{redis: lab.Redis(b), programs: map[string]*lab.Program{}}
-	common := []string{"STREAM=" + out, "REDIS_URL=" + p.redis.URL, "KAFKA_BROKERS=" + kafka.Addr, "LOG_LEVEL=warn"}
+	common := []string{"STREAM=" + out, "REDIS_URL=" + p.redis.URL, "KAFKA_BROKERS=" + kafka.Addr, "LOG_LEVEL=warn", "PPROF=true"}
 	p.programs["ingest"] = lab.Start(b, "ingest", append(common, "KAFKA_TOPICS="+in)...)
 	for _, name := range []string{"process-1", "process-2"} {
 		p.programs[name] = lab.Start(b, "process", append(common, "EMITTER=count", "WINDOW_SIZE="+strconv.Itoa(windowSize),
@@ -207,24 +208,50 @@ func (p parts) stop(b *testing.B) {
 func windrow(b *testing.B, kafka *lab.KafkaServer, out string, records int) result {
 	begin := time.Now()
 	p := start(b, kafka, "events", out)
-	p.waitWindows(b, records/windowSize)
+	profiles := p.profile(b, out)
+	p.waitWindows(b, kafka, out, records/windowSize)
 	r := result{wall: time.Since(begin), parts: p.used(b)}
+	profiles()
 	p.stop(b)
 	requireWindows(b, kafka, out, records)
 	return r
 }
 
-// waitWindows waits until the workers have emitted that many windows. Reading the topic would take the processor from
-// those who are measured; what is in it is checked afterwards.
-func (p parts) waitWindows(b *testing.B, windows int) {
+// waitWindows waits until out holds that many windows, all committed. Asking the programs costs them processor time, and
+// reading the topic costs it everybody: the topic's end tells first when asking is worth while.
+func (p parts) waitWindows(b *testing.B, kafka *lab.KafkaServer, out string, windows int) {
+	admin := kafka.Admin(b)
+	end := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (sum int) {
+		offsets, err := list(b.Context(), out)
+		if err == nil {
+			err = offsets.Error()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		offsets.Each(func(o kadm.ListedOffset) { sum += int(o.Offset) })
+		return sum
+	}
 	lab.WaitFor(b, 5*time.Minute, fmt.Sprintf("%d windows", windows), func() bool {
+		return end(admin.ListEndOffsets) >= windows // markers count as well
+	})
+	lab.WaitFor(b, time.Minute, fmt.Sprintf("%d windows emitted", windows), func() bool {
 		n := 0.0
 		for name, program := range p.programs {
-			if v, ok := program.Metric("windrow_process_windows_total"); ok && name != "ingest" {
-				n += v
+			if name == "ingest" {
+				continue
 			}
+			v, _ := program.Metric("windrow_process_windows_total")
+			n += v
 		}
 		return int(n) >= windows
+	})
+	before := -1
+	lab.WaitFor(b, time.Minute, "the last transaction", func() bool {
+		all := end(admin.ListEndOffsets)
+		same := all == before
+		before = all
+		return same && end(admin.ListCommittedOffsets) == all
 	})
 }
 
@@ -293,95 +320,4 @@ func redisPeak(b *testing.B, r *lab.RedisServer) int {
 func median(rs []result) result {
 	slices.SortFunc(rs, func(a, b result) int { return int(a.cpu() - b.cpu()) })
 	return rs[len(rs)/2]
-}
-
-// BenchmarkLatency is the time from a window's last record to the window's visibility for a read_committed consumer, at
-// 5,000 records a second, and what that rate and idleness cost.
-func BenchmarkLatency(b *testing.B) {
-	seconds := size("BENCH_SECONDS", 10)
-	kafka := broker(b)
-	for _, t := range []string{"bare-in", "bare-out", "our-in", "our-out"} {
-		kafka.CreateTopic(b, t, partitions)
-	}
-	p := lab.StartWith(b, "bare", []string{kafka.Addr, "bare-in", "bare-out", "0"})
-	bareP50, bareP99 := latencies(b, kafka, "bare-in", "bare-out", seconds)
-	p.Stop(b)
-	bareCPU := bareUsage(b, p).cpu.Seconds() / float64(seconds)
-
-	ours := start(b, kafka, "our-in", "our-out")
-	latencies(b, kafka, "our-in", "our-out", 2) // the shards are taken, connections made
-	total := func() (t time.Duration) {
-		for _, u := range ours.used(b) {
-			t += u.cpu
-		}
-		return t
-	}
-	before := total()
-	p50, p99 := latencies(b, kafka, "our-in", "our-out", seconds)
-	busy := (total() - before).Seconds() / float64(seconds)
-	before = total()
-	time.Sleep(10 * time.Second) // idle: what is measured is that nothing happens
-	idle := (total() - before).Seconds() / 10
-	ours.stop(b)
-
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	fmt.Printf("\n%d records/s for %d s, windows of %d, visible to read_committed consumers\n", perSecond, seconds, windowSize)
-	fmt.Printf("%-16s %10s %10s %18s\n", "", "p50 ms", "p99 ms", "% of a core")
-	fmt.Printf("%-16s %10.1f %10.1f %18.1f\n", "bare franz-go", ms(bareP50), ms(bareP99), 100*bareCPU)
-	fmt.Printf("%-16s %10.1f %10.1f %18.1f\n", "windrow", ms(p50), ms(p99), 100*busy)
-	fmt.Printf("%-16s %10s %10s %18.2f\n\n", "windrow, idle", "", "", 100*idle)
-	b.ReportMetric(ms(p50-bareP50), "p50-bare-ms")
-	b.ReportMetric(100*idle, "idle-%")
-	b.ReportMetric(0, "ns/op")
-}
-
-// latencies writes at the given rate and returns the percentiles of the time from when a window's last record was due to
-// be written – not from when it was, which would hide what stalls – to when the window is read.
-func latencies(b *testing.B, kafka *lab.KafkaServer, in, out string, seconds int) (p50, p99 time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(seconds+30)*time.Second)
-	defer cancel()
-	producer := kafka.Client(b, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()))
-	consumer := kafka.Client(b, kgo.ConsumeTopics(out), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(500*time.Millisecond))
-	began := time.Now()
-	var ds []time.Duration
-	done := make(chan struct{})
-	want := perSecond * seconds / windowSize
-	go func() {
-		defer close(done)
-		for len(ds) < want && ctx.Err() == nil {
-			consumer.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-				now := time.Now()
-				i := strings.LastIndex(string(r.Value), `"ts":`)
-				var us int64
-				if _, err := fmt.Sscanf(string(r.Value[i:]), `"ts":%d,`, &us); err == nil && !time.UnixMicro(us).Before(began) {
-					ds = append(ds, now.Sub(time.UnixMicro(us)))
-				}
-			})
-		}
-	}()
-	time.Sleep(time.Second) // the consumer must stand at the end before the first window
-	begin := time.Now()
-	total := perSecond * seconds
-	for n := range total {
-		due := begin.Add(time.Duration(n) * time.Second / perSecond)
-		if wait := time.Until(due); wait > 500*time.Microsecond {
-			time.Sleep(wait)
-		}
-		p := int32(n % partitions)
-		producer.Produce(ctx, &kgo.Record{Topic: in, Partition: p, Value: value(p, n/partitions, due)}, nil)
-	}
-	if err := producer.Flush(ctx); err != nil {
-		b.Fatal(err)
-	}
-	select {
-	case <-done:
-	case <-time.After(15 * time.Second):
-		cancel()
-		<-done
-	}
-	if len(ds) < want*9/10 {
-		b.Fatalf("only %d of %d windows came", len(ds), want)
-	}
-	slices.Sort(ds)
-	return ds[len(ds)/2], ds[len(ds)*99/100]
 }

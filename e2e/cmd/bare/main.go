@@ -1,14 +1,13 @@
 // Command bare is what Windrow is measured against: a plain franz-go loop, consume → group 100 → produce, without
 // guarantees. It reads all partitions of a topic and writes JSON arrays of a partition's records.
 //
-//	bare BROKERS IN OUT RECORDS    ends after that many records; 0: at SIGTERM. Prints "cpu=<s> rss=<MiB>"
+//	bare BROKERS IN OUT RECORDS    ends after that many records and prints "cpu=<s> rss=<MiB>"
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"strconv"
 	"syscall"
 
@@ -39,8 +38,7 @@ func main() {
 }
 
 func loop(broker, in, out string, records int) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
+	ctx := context.Background()
 	c, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumeTopics(in), kgo.DefaultProduceTopic(out),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
@@ -49,16 +47,12 @@ func loop(broker, in, out string, records int) error {
 	defer c.Close()
 	waiting := map[int32][][]byte{}
 	failed := make(chan error, 1)
-	for n := 0; records == 0 || n < records; {
-		fetches := c.PollFetches(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
+	for n := 0; n < records; {
+		c.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
 			n++
 			w := append(waiting[r.Partition], r.Value)
 			if len(w) == windowSize {
-				c.Produce(context.Background(), &kgo.Record{Value: array(w)}, func(_ *kgo.Record, err error) {
+				c.Produce(ctx, &kgo.Record{Value: array(w)}, func(_ *kgo.Record, err error) {
 					if err != nil {
 						select {
 						case failed <- err:
@@ -71,7 +65,7 @@ func loop(broker, in, out string, records int) error {
 			waiting[r.Partition] = w
 		})
 	}
-	if err := c.Flush(context.Background()); err != nil {
+	if err := c.Flush(ctx); err != nil {
 		return err
 	}
 	select {
