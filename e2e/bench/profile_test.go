@@ -1,12 +1,17 @@
 package bench
 
 import (
+	"fmt"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/windrow-io/windrow/e2e/lab"
 )
 
 // profile begins to take processor profiles of the programs if BENCH_PROFILE names a folder for them. The function that
@@ -17,14 +22,15 @@ func (p parts) profile(b *testing.B, round string) (done func()) {
 		return func() {}
 	}
 	take := func(name, page string) {
-		program := p.programs[name]
-		status, body := program.Get("/debug/pprof/" + page)
-		if status != http.StatusOK {
-			b.Errorf("%s gives no profile: %d", program.Name, status)
-			return
-		}
+		var status int
+		var body string
+		lab.WaitFor(b, time.Minute, "a profile of "+name, func() bool { // it may not have got to its HTTP server yet
+			status, body = p.programs[name].Get("/debug/pprof/" + page)
+			return status == http.StatusOK
+		})
 		kind, _, _ := strings.Cut(page, "?")
-		if err := os.WriteFile(filepath.Join(dir, round+"-"+name+"-"+kind+".pprof"), []byte(body), 0o600); err != nil {
+		file := fmt.Sprintf("%s-%s-%s-%s.pprof", path.Base(b.Name()), round, name, kind)
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(body), 0o600); err != nil {
 			b.Error(err)
 		}
 	}
