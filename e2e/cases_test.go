@@ -133,9 +133,13 @@ func TestCase03FixedWindows(t *testing.T) {
 		w.worker("EMITTER=fixed", "WINDOW_INTERVAL=1s", "EMIT_EMPTY=true", "PIPELINE=empties", "KAFKA_OUTPUT_TOPIC="+empties),
 	}
 	received := w.feed(client, 0, 10)
-	time.Sleep(2 * time.Second) // nothing comes: at least one window is empty
-	received[10] = w.appendOnBorder(client, 10)
 	suppressed, present := w.collect(w.out), w.collect(empties)
+	present.untilRecords(10)
+	present.Until(patience, "an empty window, for nothing comes", func() bool {
+		present.decode()
+		return present.windows[len(present.windows)-1].Count == 0
+	})
+	received[10] = w.appendOnBorder(client, 10)
 	suppressed.untilRecords(11)
 	present.untilRecords(11)
 	lab.Stop(t, programs...)

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/windrow-io/windrow/e2e/lab"
+	"github.com/windrow-io/windrow/internal/await"
+	"github.com/windrow-io/windrow/internal/lanetest"
 )
 
 // TestBrokerRestarts: the only broker is killed and comes back, several times, while records come.
@@ -85,7 +87,7 @@ func TestTopicDeletedAndMadeAgain(t *testing.T) {
 		if res, err := admin.DeleteTopics(ctx, w.topic); err != nil || res.Error() != nil {
 			t.Fatal(err, res.Error())
 		}
-		eventually(t, "the topic can be made again", func() bool {
+		await.True(t, "the topic can be made again", func() bool {
 			_, err := admin.CreateTopic(ctx, 1, 1, nil, w.topic)
 			return err == nil
 		})
@@ -124,15 +126,15 @@ func TestRetentionOvertakes(t *testing.T) {
 	}
 	in = w.ingest()
 	var got []string
-	eventually(t, "the rest is there", func() bool {
+	await.True(t, "the rest is there", func() bool {
 		got = got[:0]
 		for _, e := range w.entries(w.topic + "/0") {
-			got = append(got, e.values...)
+			got = append(got, e.Values...)
 		}
 		return len(got) >= 150
 	})
 	if !slices.Equal(got, append(values(0, 0, 100), values(0, 150, 50)...)) {
-		t.Errorf("the lane has %s", brief(got))
+		t.Errorf("the lane has %s", lanetest.Brief(got))
 	}
 	if lost, _ := in.Metric("windrow_source_lost_records_total"); lost != 50 {
 		t.Errorf("%v records are counted as lost, want 50", lost)
@@ -176,12 +178,12 @@ func TestCompactedTopic(t *testing.T) {
 		}
 		return vs
 	}
-	eventually(t, "the topic is compacted", func() bool { return len(reread()) < n/2 })
+	await.True(t, "the topic is compacted", func() bool { return len(reread()) < n/2 })
 	in := w.ingest()
 	// The cleaner may go on meanwhile: the lane has at least what is left at the end, in order, and every newest value.
-	eventually(t, "the lane has the last record", func() bool {
+	await.True(t, "the lane has the last record", func() bool {
 		es := w.entries(w.topic + "/0")
-		return len(es) > 0 && es[len(es)-1].next == n
+		return len(es) > 0 && es[len(es)-1].Next == n
 	})
 	got := w.values(w.topic + "/0")
 	if len(got) >= n/2 {
@@ -223,7 +225,7 @@ func TestTransactionsOfOthers(t *testing.T) {
 		}
 	}
 	w.expect(w.topic+"/0", want)
-	eventually(t, "nothing is left to read", func() bool {
+	await.True(t, "nothing is left to read", func() bool {
 		lag, ok := in.Metric("windrow_source_lag_records", `partition="0"`)
 		return ok && lag == 0
 	})
@@ -248,7 +250,7 @@ func TestLargeRecords(t *testing.T) {
 	in := w.ingest("BUFFER_MAX_BYTES=256MiB")
 	for p := range parts {
 		lane := fmt.Sprintf("%s/%d", w.topic, p)
-		eventually(t, "lane "+lane+" is complete", func() bool {
+		await.True(t, "lane "+lane+" is complete", func() bool {
 			next, err := w.rdb.HGet(t.Context(), lab.LaneKey(w.stream, lane, lane)+":tail", "next").Int()
 			return err == nil && next == each
 		})
@@ -274,7 +276,7 @@ func TestRedisIsFull(t *testing.T) {
 	}
 	k.Produce(t, rs, kgo.ProducerBatchCompression(kgo.NoCompression()))
 	in := w.ingest()
-	eventually(t, "back-pressure shows", func() bool {
+	await.True(t, "back-pressure shows", func() bool {
 		_, body := in.Get("/readyz")
 		return strings.Contains(body, "redis is full")
 	})
@@ -285,7 +287,7 @@ func TestRedisIsFull(t *testing.T) {
 	}
 	w.redis.Config(t, "maxmemory", "200mb")
 	w.expect(w.topic+"/0", want)
-	eventually(t, "the pressure is gone", func() bool {
+	await.True(t, "the pressure is gone", func() bool {
 		status, body := in.Get("/readyz")
 		return status == 200 && !strings.Contains(body, "redis is full")
 	})

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/windrow-io/windrow/e2e/lab"
+	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/record"
@@ -273,10 +274,9 @@ func TestTakesDuringAnOpenTransaction(t *testing.T) {
 func again(ctx context.Context, ask func() error) error {
 	for {
 		err := ask()
-		if !wire.Retry(err) || ctx.Err() != nil {
+		if !wire.Retry(err) || !pause.For(ctx, time.Millisecond) {
 			return err
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

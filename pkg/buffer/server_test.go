@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/windrow-io/windrow/internal/await"
 	"github.com/windrow-io/windrow/internal/redistest"
 )
 
@@ -311,7 +312,7 @@ func TestClusterMoves(t *testing.T) {
 		t.Fatal("appended to the node that has given the lane away")
 	}
 	var turn *Turn
-	await(t, "all go to the new node", func() bool {
+	await.True(t, "all go to the new node", func() bool {
 		tail, err := a.Tail(ctx)
 		if err == nil && tail.Next == 5 {
 			_, err = a.Append(ctx, Append{From: 5, Next: 6, Batches: payload(5, 6)})
@@ -323,7 +324,7 @@ func TestClusterMoves(t *testing.T) {
 		return err == nil && len(turn.Lanes[0].Entries) > 0 && turn.Lanes[0].Entries[len(turn.Lanes[0].Entries)-1].Next == 6
 	})
 	lt := turn.Lanes[0]
-	await(t, "the position is published", func() bool {
+	await.True(t, "the position is published", func() bool {
 		return b.Publish(ctx, "p", "t/0", []Mark{markAt(lt, len(lt.Entries))}, time.Minute, nil) == nil
 	})
 	equal(t, must1(to.XLen(ctx, a.laneKey).Result())(t), 0)
@@ -353,12 +354,12 @@ func TestSentinel(t *testing.T) {
 
 	rc, sc := replica.Client(), redis.NewSentinelClient(&redis.Options{Addr: addr, Protocol: 2})
 	defer sc.Close()
-	await(t, "the replica is known and in step", func() bool {
+	await.True(t, "the replica is known and in step", func() bool {
 		rs, err := sc.Replicas(ctx, "mymaster").Result()
 		return err == nil && len(rs) == 1 && rc.Exists(ctx, a.laneKey).Val() == 1
 	})
 	master.Kill()
-	await(t, "the appender goes on at the new master", func() bool {
+	await.True(t, "the appender goes on at the new master", func() bool {
 		tail, err := a.Tail(ctx)
 		if err != nil {
 			return false
@@ -366,20 +367,11 @@ func TestSentinel(t *testing.T) {
 		_, err = a.Append(ctx, Append{From: tail.Next, Next: tail.Next + 1, Batches: []byte("x")})
 		return err == nil
 	})
-	await(t, "the reader does too", func() bool {
+	await.True(t, "the reader does too", func() bool {
 		turn, err := r.Read(ctx, 0, 10)
 		return err == nil && len(turn.Lanes[0].Entries) > 0 && turn.Lanes[0].Tail == 7
 	})
 	equal(t, must1(rc.HGet(ctx, a.key, tailNext).Result())(t), "7")
-}
-
-func await(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
 }
 
 func TestTLSAndPassword(t *testing.T) {

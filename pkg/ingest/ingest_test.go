@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/windrow-io/windrow/internal/await"
+	"github.com/windrow-io/windrow/internal/kafkatest"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
 )
@@ -66,8 +68,8 @@ func TestFindsPartitionsAndTopics(t *testing.T) {
 	in := w.start(Options{Topics: "a,named,/more-.*/", Start: "latest"})
 	in.conditions.says(t, conditionTopics, "named does not exist")
 	w.produce("a", 0, "x", 0, 1) // may come before the start is found
-	eventually(t, "a has started", func() bool { return w.committed("s", "a", 1) >= 0 })
-	w.addPartitions("a", 4)
+	await.True(t, "a has started", func() bool { return w.committed("a", 1) >= 0 })
+	kafkatest.SetPartitions(t, w.p, "a", 4)
 	w.p = w.client()
 	w.produce("a", 3, "x", 0, 20)
 	w.createTopic("named", 1)
@@ -97,13 +99,11 @@ func TestStart(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 1, "a")
 			w.produce("a", 0, "x", 0, 10)
-			time.Sleep(3 * time.Millisecond) // timestamps have milliseconds
-			mark := time.Now()
-			time.Sleep(3 * time.Millisecond)
+			mark := await.Clock(t)
 			w.produce("a", 0, "x", 10, 10)
 			in := w.start(Options{Topics: "/a|later/", Start: c.at(mark)})
 			// The start of every partition is committed before anything is appended, that of empty ones too.
-			eventually(t, "the starts are committed", func() bool { return w.committed("s", "a", 0) >= 0 && w.committed("s", "a", 1) == 0 })
+			await.True(t, "the starts are committed", func() bool { return w.committed("a", 0) >= 0 && w.committed("a", 1) == 0 })
 			w.produce("a", 0, "x", 20, 10)
 			w.expect("a/0", c.want)
 			// A start is made once: whoever comes later goes on from there.
@@ -137,7 +137,7 @@ func TestMembersShareAndTakeOver(t *testing.T) {
 	first := w.start(Options{Topics: "a,b,c"})
 	second := w.start(Options{Topics: "a,b,c"})
 	count := func(r *running) int { _, ls := r.assigned(); return len(ls) }
-	eventually(t, "each has half of the partitions", func() bool { return count(first) == 3 && count(second) == 3 })
+	await.True(t, "each has half of the partitions", func() bool { return count(first) == 3 && count(second) == 3 })
 	for i := range 20 {
 		for p := range int32(2) {
 			w.produce("a", p, "x", i*10, 10)
@@ -150,7 +150,7 @@ func TestMembersShareAndTakeOver(t *testing.T) {
 	}
 	w.expect("a/0", values("x", 0, 0, 200))
 	w.expect("a/1", values("x", 1, 0, 200))
-	eventually(t, "the other has all partitions", func() bool { return count(second) == 6 })
+	await.True(t, "the other has all partitions", func() bool { return count(second) == 6 })
 }
 
 func TestRedisLosesAll(t *testing.T) {
@@ -184,7 +184,7 @@ func TestRedisLosesTheRegistry(t *testing.T) {
 	w.redis.Del("windrow:s")
 	w.redis.Del("windrow:s:shards")
 	b := w.buffer()
-	eventually(t, "settings and shards are registered again", func() bool {
+	await.True(t, "settings and shards are registered again", func() bool {
 		_, ok, err := b.Settings(t.Context())
 		s, err2 := b.Shards(t.Context())
 		return ok && err == nil && err2 == nil && len(s["a/0"]) == 1 && len(s["a/1"]) == 1
@@ -226,7 +226,7 @@ func TestBackPressure(t *testing.T) {
 	}
 	in := w.start(Options{Topics: "pressed", MaxBytes: 100 << 10})
 	in.conditions.says(t, conditionPressure, "BUFFER_MAX_BYTES")
-	eventually(t, "the lag counts what is not fetched", func() bool {
+	await.True(t, "the lag counts what is not fetched", func() bool {
 		return gauge(t, "windrow_source_lag_records", "pressed", "0") == float64(300-in.lane("pressed/0").place().next)
 	})
 	// The other partition goes on.
@@ -238,10 +238,10 @@ func TestBackPressure(t *testing.T) {
 	}
 	var got []string
 	for len(got) < 300 {
-		eventually(t, "the lane has entries", func() bool { return len(w.lane("pressed/0")) > 0 })
+		await.True(t, "the lane has entries", func() bool { return len(w.lane("pressed/0")) > 0 })
 		es := w.lane("pressed/0")
 		for _, e := range es {
-			got = append(got, e.values...)
+			got = append(got, e.Values...)
 		}
 		w.publish(b, "p", "pressed/0", len(es))
 	}
@@ -266,8 +266,8 @@ func TestCommitsTheLeastPosition(t *testing.T) {
 	if fast <= slow {
 		t.Fatal("the lane has too few entries")
 	}
-	eventually(t, "the least is committed", func() bool { return w.committed("s", "a", 0) == slow })
-	if at := w.committed("s", "a", 1); at != 0 {
+	await.True(t, "the least is committed", func() bool { return w.committed("a", 0) == slow })
+	if at := w.committed("a", 1); at != 0 {
 		t.Errorf("nobody has read a/1, and %d is committed", at)
 	}
 	_ = in.stop()
@@ -277,7 +277,7 @@ func TestCommitsTheLeastPosition(t *testing.T) {
 	w.expect("a/0", values("x", 0, int(slow), 50-int(slow)))
 	least := w.publish(b, "slow", "a/0", 1)
 	_ = in.stop() // commits at the end
-	if at := w.committed("s", "a", 0); at < slow || at > least {
+	if at := w.committed("a", 0); at < slow || at > least {
 		t.Errorf("%d is committed, want %d to %d", at, slow, least)
 	}
 }
@@ -288,7 +288,7 @@ func TestTopicMadeAgain(t *testing.T) {
 	in := w.start(Options{Topics: "a"})
 	w.produce("a", 0, "old", 0, 100)
 	w.expect("a/0", values("old", 0, 0, 100))
-	w.deleteTopic("a")
+	kafkatest.DeleteTopic(t, w.p, "a")
 	w.createTopic("a", 1)
 	w.p = w.client()
 	w.produce("a", 0, "new", 0, 50)
@@ -299,7 +299,7 @@ func TestTopicMadeAgain(t *testing.T) {
 	}
 	// While nobody looks, and longer than the one before.
 	_ = in.stop()
-	w.deleteTopic("a")
+	kafkatest.DeleteTopic(t, w.p, "a")
 	w.createTopic("a", 1)
 	w.p = w.client()
 	w.produce("a", 0, "newer", 0, 200)
@@ -323,20 +323,20 @@ func TestRetentionOvertakes(t *testing.T) {
 	w.expect("a/0", values("x", 0, 0, 100))
 	_ = in.stop()
 	w.produce("a", 0, "x", 100, 100)
-	w.deleteRecords("a", 0, 150)
+	kafkatest.DeleteRecords(t, w.p, "a", 0, 150)
 	in = w.start(Options{Topics: "a"})
 	in.conditions.says(t, conditionLost, "no longer has offsets 100 to 149")
-	eventually(t, "the rest is there", func() bool {
+	await.True(t, "the rest is there", func() bool {
 		vs := []string{}
 		msgs := w.entries("a/0")
 		for _, e := range msgs {
-			vs = append(vs, e.values...)
+			vs = append(vs, e.Values...)
 		}
 		return slices.Equal(vs, append(values("x", 0, 0, 100), values("x", 0, 150, 50)...))
 	})
 	es := w.entries("a/0")
-	if last := es[len(es)-1]; last.from != 150 || es[len(es)-2].next != 100 {
-		t.Errorf("the gap must be seen in the lane: %d then %d", es[len(es)-2].next, last.from)
+	if last := es[len(es)-1]; last.From != 150 || es[len(es)-2].Next != 100 {
+		t.Errorf("the gap must be seen in the lane: %d then %d", es[len(es)-2].Next, last.From)
 	}
 }
 
@@ -451,7 +451,7 @@ func TestLargeRecords(t *testing.T) {
 	w.start(Options{Topics: "a"})
 	for _, lane := range []string{"a/0", "a/1"} {
 		key := "windrow:{s/" + lane + "}:lane:" + lane + ":tail"
-		eventually(t, "lane "+lane+" is complete", func() bool { return w.redis.HGet(key, "next") == "3" })
+		await.True(t, "lane "+lane+" is complete", func() bool { return w.redis.HGet(key, "next") == "3" })
 		if !slices.Equal(w.values(lane), want) {
 			t.Errorf("lane %s has not the records of its source", lane)
 		}
@@ -489,7 +489,7 @@ func TestCorruptSource(t *testing.T) {
 	in := w.start(Options{Topics: "a"})
 	w.expect("a/0", values("x", 0, 0, 10))
 	before := w.lane("a/0")
-	tail := before[len(before)-1].next
+	tail := before[len(before)-1].Next
 	// The next fetches of the partition bring its first batch again, under the next offset and with a bit turned.
 	var bad atomic.Bool
 	bad.Store(true)

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/windrow-io/windrow/internal/await"
+	"github.com/windrow-io/windrow/internal/lanetest"
 	"github.com/windrow-io/windrow/pkg/buffer"
 )
 
@@ -140,9 +142,9 @@ func TestLaneIsItsSource(t *testing.T) {
 		lane := fmt.Sprintf("a/%d", part)
 		slices.SortFunc(source[part], func(x, y sourced) int { return int(x.offset - y.offset) })
 		last := source[part][len(source[part])-1]
-		eventually(t, lane+" has its source's last record", func() bool {
+		await.True(t, lane+" has its source's last record", func() bool {
 			es := w.entries(lane)
-			if len(es) > 0 && es[len(es)-1].next > last.offset {
+			if len(es) > 0 && es[len(es)-1].Next > last.offset {
 				return true
 			}
 			if len(es) > 0 { // room for the rest
@@ -151,17 +153,17 @@ func TestLaneIsItsSource(t *testing.T) {
 			return false
 		})
 		es := w.lane(lane)
-		if es[0].from > published[part] {
-			t.Errorf("%s begins at %d, but the checkpoint covers only what is before %d", lane, es[0].from, published[part])
+		if es[0].From > published[part] {
+			t.Errorf("%s begins at %d, but the checkpoint covers only what is before %d", lane, es[0].From, published[part])
 		}
 		var want []string
 		for _, s := range source[part] {
-			if s.offset >= es[0].from {
+			if s.offset >= es[0].From {
 				want = append(want, s.value)
 			}
 		}
 		if got := w.values(lane); !slices.Equal(got, want) {
-			t.Errorf("%s: %d records %s, want %d %s", lane, len(got), brief(got), len(want), brief(want))
+			t.Errorf("%s: %d records %s, want %d %s", lane, len(got), lanetest.Brief(got), len(want), lanetest.Brief(want))
 		}
 	}
 }

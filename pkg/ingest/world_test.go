@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,12 +12,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/windrow-io/windrow/internal/await"
+	"github.com/windrow-io/windrow/internal/kafkatest"
+	"github.com/windrow-io/windrow/internal/lanetest"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
-	"github.com/windrow-io/windrow/pkg/record"
 )
 
 // world is a Kafka and a Redis in this process.
@@ -33,15 +33,11 @@ type world struct {
 
 func newWorld(t *testing.T, brokers int, topics ...string) *world {
 	t.Helper()
-	opts := []kfake.Opt{kfake.NumBrokers(brokers), kfake.GroupMinSessionTimeout(time.Second)}
+	opts := []kfake.Opt{kfake.GroupMinSessionTimeout(time.Second)}
 	if len(topics) > 0 {
 		opts = append(opts, kfake.SeedTopics(2, topics...))
 	}
-	k, err := kfake.NewCluster(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
+	k := kafkatest.Start(t, brokers, opts...)
 	w := &world{t: t, kafka: k, redis: miniredis.RunT(t)}
 	w.addr = w.redis.Addr()
 	w.rdb = redis.NewClient(&redis.Options{Addr: w.addr})
@@ -50,28 +46,12 @@ func newWorld(t *testing.T, brokers int, topics ...string) *world {
 	return w
 }
 
-func (w *world) client(opts ...kgo.Opt) *kgo.Client {
-	w.t.Helper()
-	p, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(w.kafka.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(10 * time.Millisecond), kgo.UnknownTopicRetries(50)}, opts...)...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(p.Close)
-	return p
-}
+func (w *world) client(opts ...kgo.Opt) *kgo.Client { return kafkatest.Client(w.t, w.kafka, opts...) }
 
 // produce writes n records whose values are name, the partition and a number counted from first.
 func (w *world) produce(topic string, partition int32, name string, first, n int) {
 	w.t.Helper()
-	rs := make([]*kgo.Record, n)
-	for i := range rs {
-		rs[i] = &kgo.Record{Topic: topic, Partition: partition, Value: fmt.Appendf(nil, "%s-%d-%d", name, partition, first+i)}
-	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
-	defer cancel()
-	if err := w.p.ProduceSync(ctx, rs...).FirstErr(); err != nil {
-		w.t.Fatal(err)
-	}
+	kafkatest.Produce(w.t, w.p, topic, partition, values(name, partition, first, n)...)
 }
 
 func values(name string, partition int32, first, n int) []string {
@@ -82,94 +62,14 @@ func values(name string, partition int32, first, n int) []string {
 	return out
 }
 
-func (w *world) admin(req kmsg.Request) kmsg.Response {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
-	defer cancel()
-	res, err := w.p.Request(ctx, req)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return res
-}
-
-// createTopic makes a topic; settings are pairs of names and values.
 func (w *world) createTopic(name string, partitions int32, settings ...string) {
 	w.t.Helper()
-	req := kmsg.NewPtrCreateTopicsRequest()
-	req.TimeoutMillis = 5000
-	rt := kmsg.NewCreateTopicsRequestTopic()
-	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = name, partitions, 1
-	for i := 0; i+1 < len(settings); i += 2 {
-		rt.Configs = append(rt.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: settings[i], Value: &settings[i+1]})
-	}
-	req.Topics = append(req.Topics, rt)
-	if res := w.admin(req).(*kmsg.CreateTopicsResponse); res.Topics[0].ErrorCode != 0 {
-		w.t.Fatal("CreateTopics: code", res.Topics[0].ErrorCode)
-	}
+	kafkatest.CreateTopic(w.t, w.p, name, partitions, settings...)
 }
 
-func (w *world) deleteTopic(name string) {
+func (w *world) committed(topic string, partition int32) int64 {
 	w.t.Helper()
-	req := kmsg.NewPtrDeleteTopicsRequest()
-	req.TimeoutMillis, req.TopicNames = 5000, []string{name}
-	rt := kmsg.NewDeleteTopicsRequestTopic()
-	rt.Topic = &name
-	req.Topics = append(req.Topics, rt)
-	if res := w.admin(req).(*kmsg.DeleteTopicsResponse); res.Topics[0].ErrorCode != 0 {
-		w.t.Fatal("DeleteTopics: code", res.Topics[0].ErrorCode)
-	}
-}
-
-func (w *world) addPartitions(name string, count int32) {
-	w.t.Helper()
-	req := kmsg.NewPtrCreatePartitionsRequest()
-	req.TimeoutMillis = 5000
-	rt := kmsg.NewCreatePartitionsRequestTopic()
-	rt.Topic, rt.Count = name, count
-	req.Topics = append(req.Topics, rt)
-	if res := w.admin(req).(*kmsg.CreatePartitionsResponse); res.Topics[0].ErrorCode != 0 {
-		w.t.Fatal("CreatePartitions: code", res.Topics[0].ErrorCode)
-	}
-}
-
-func (w *world) deleteRecords(topic string, partition int32, before int64) {
-	w.t.Helper()
-	req := kmsg.NewPtrDeleteRecordsRequest()
-	req.TimeoutMillis = 5000
-	rt := kmsg.NewDeleteRecordsRequestTopic()
-	rt.Topic = topic
-	rp := kmsg.NewDeleteRecordsRequestTopicPartition()
-	rp.Partition, rp.Offset = partition, before
-	rt.Partitions = append(rt.Partitions, rp)
-	req.Topics = append(req.Topics, rt)
-	if res := w.admin(req).(*kmsg.DeleteRecordsResponse); res.Topics[0].Partitions[0].ErrorCode != 0 {
-		w.t.Fatal("DeleteRecords: code", res.Topics[0].Partitions[0].ErrorCode)
-	}
-}
-
-// committed returns the offset the group has committed, -1 for none.
-func (w *world) committed(group, topic string, partition int32) int64 {
-	w.t.Helper()
-	req := kmsg.NewPtrOffsetFetchRequest()
-	req.Group = group
-	rt := kmsg.NewOffsetFetchRequestTopic()
-	rt.Topic, rt.Partitions = topic, []int32{partition}
-	req.Topics = append(req.Topics, rt)
-	rg := kmsg.NewOffsetFetchRequestGroup()
-	rg.Group = group
-	rgt := kmsg.NewOffsetFetchRequestGroupTopic()
-	rgt.Topic, rgt.Partitions = topic, []int32{partition}
-	rg.Topics = append(rg.Topics, rgt)
-	req.Groups = append(req.Groups, rg)
-	res := w.admin(req).(*kmsg.OffsetFetchResponse)
-	if len(res.Groups) > 0 && len(res.Groups[0].Topics) > 0 {
-		return res.Groups[0].Topics[0].Partitions[0].Offset
-	}
-	if len(res.Topics) > 0 {
-		return res.Topics[0].Partitions[0].Offset
-	}
-	return -1
+	return kafkatest.Committed(w.t, w.p, "s", topic, partition)
 }
 
 // buffer opens the stream.
@@ -183,106 +83,24 @@ func (w *world) buffer() *buffer.Buffer {
 	return b
 }
 
-// entry is what a lane holds.
-type entry struct {
-	id         string
-	from, next int64
-	values     []string
+func (w *world) entries(lane string) []lanetest.Entry {
+	w.t.Helper()
+	return lanetest.Entries(w.t, w.rdb, "s", lane)
 }
 
-// entries reads a lane.
-func (w *world) entries(lane string) []entry {
+func (w *world) lane(lane string) []lanetest.Entry {
 	w.t.Helper()
-	shard, _, _ := strings.Cut(lane, "@")
-	msgs, err := w.rdb.XRange(context.Background(), fmt.Sprintf("windrow:{s/%s}:lane:%s", shard, lane), "-", "+").Result()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var es []entry
-	var d record.Decoder
-	for _, m := range msgs {
-		e := entry{id: m.ID}
-		text := func(field string) string { v, _ := m.Values[field].(string); return v }
-		if _, err := fmt.Sscan(text("f")+" "+text("n"), &e.from, &e.next); err != nil {
-			w.t.Fatalf("lane %s entry %s: %v", lane, m.ID, err)
-		}
-		for p := []byte(text("b")); len(p) > 0; {
-			b, rest, err := record.ParseBatch(p)
-			if err == nil {
-				err = b.CheckCRC()
-			}
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			d.Reset()
-			if err := d.Decode(&b, &record.Record{}, e.from, func(r *record.Record) {
-				if r.Offset < e.next {
-					e.values = append(e.values, string(r.Value))
-				}
-			}); err != nil {
-				w.t.Fatal(err)
-			}
-			p = rest
-		}
-		es = append(es, e)
-	}
-	return es
-}
-
-// lane reads a lane and checks that its entries follow one another without gap or repeat.
-func (w *world) lane(lane string) []entry {
-	w.t.Helper()
-	es := w.entries(lane)
-	for i, e := range es {
-		if i > 0 && es[i-1].next != e.from {
-			w.t.Fatalf("lane %s: entry %s begins at %d, the one before ends at %d", lane, e.id, e.from, es[i-1].next)
-		}
-		if e.next <= e.from {
-			w.t.Fatalf("lane %s: entry %s covers %d to %d", lane, e.id, e.from, e.next)
-		}
-	}
-	return es
+	return lanetest.Lane(w.t, w.rdb, "s", lane)
 }
 
 func (w *world) values(lane string) []string {
 	w.t.Helper()
-	var all []string
-	for _, e := range w.lane(lane) {
-		all = append(all, e.values...)
-	}
-	return all
+	return lanetest.Values(w.t, w.rdb, "s", lane)
 }
 
-// expect waits until a lane holds exactly these values.
 func (w *world) expect(lane string, want []string) {
 	w.t.Helper()
-	var got []string
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		got = w.values(lane)
-		if slices.Equal(got, want) {
-			return
-		}
-		if len(got) > len(want) || time.Now().After(end) {
-			w.t.Fatalf("lane %s: %d records %s, want %d %s", lane, len(got), brief(got), len(want), brief(want))
-		}
-	}
-}
-
-func brief(vs []string) string {
-	if len(vs) > 6 {
-		vs = append(slices.Clone(vs[:3]), append([]string{"…"}, vs[len(vs)-3:]...)...)
-	}
-	return strings.Join(vs, " ")
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
+	lanetest.Expect(w.t, w.rdb, "s", lane, want)
 }
 
 // conditions keep what is reported.
@@ -312,7 +130,7 @@ func (c *conditions) get(name string) (err error, known bool) {
 // says waits until a condition is not met and its text holds the words.
 func (c *conditions) says(t *testing.T, name, words string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("condition %s says %q", name, words), func() bool {
+	await.True(t, fmt.Sprintf("condition %s says %q", name, words), func() bool {
 		err, _ := c.get(name)
 		return err != nil && strings.Contains(err.Error(), words)
 	})
@@ -320,7 +138,7 @@ func (c *conditions) says(t *testing.T, name, words string) {
 
 func (c *conditions) met(t *testing.T, name string) {
 	t.Helper()
-	eventually(t, "condition "+name+" is met", func() bool { err, known := c.get(name); return known && err == nil })
+	await.True(t, "condition "+name+" is met", func() bool { err, known := c.get(name); return known && err == nil })
 }
 
 // running is an ingest that runs.

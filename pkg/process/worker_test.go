@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/windrow-io/windrow/internal/await"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/ingest"
@@ -357,7 +358,7 @@ func TestNewerSettingsWin(t *testing.T) {
 	a := r.worker("a", count100, nil)
 	r.produce(2, 0, 150)
 	r.consume("out", holds(200))
-	time.Sleep(2 * time.Millisecond) // the start times must differ
+	await.Clock(t) // the start times must differ
 	b := r.worker("b", window.Settings{Emitter: "count", Size: 10}, nil)
 	r.consume("out", holds(300))
 	r.produce(2, 150, 200)
@@ -477,10 +478,7 @@ func TestALostJournalIsRefused(t *testing.T) {
 	}
 	c := &conditions{}
 	b := r.worker("b", count100, func(o *Options) { o.Conditions = c })
-	deadline := time.Now().Add(10 * time.Second)
-	for c.get("shard in/0") == nil && time.Now().Before(deadline) {
-		time.Sleep(20 * time.Millisecond)
-	}
+	await.True(t, "the shard has a condition", func() bool { return c.get("shard in/0") != nil })
 	if err := c.get("shard in/0"); !errors.Is(err, journal.ErrLost) {
 		t.Errorf("the shard's condition is %v, want the journal lost", err)
 	}

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/windrow-io/windrow/internal/await"
+	"github.com/windrow-io/windrow/internal/kafkatest"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/record"
 )
@@ -20,37 +21,10 @@ import (
 // fake starts a Kafka cluster in this process and returns it with a client of it.
 func fake(t *testing.T, brokers int, opts ...kfake.Opt) (*kfake.Cluster, *wire.Cluster) {
 	t.Helper()
-	k, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(brokers)}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(k.Close)
+	k := kafkatest.Start(t, brokers, opts...)
 	c := wire.New(wire.Config{Brokers: k.ListenAddrs(), ClientID: "test"})
 	t.Cleanup(c.Close)
 	return k, c
-}
-
-func producer(t *testing.T, k *kfake.Cluster, opts ...kgo.Opt) *kgo.Client {
-	t.Helper()
-	p, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(k.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(10 * time.Millisecond),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond })}, opts...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Close)
-	return p
-}
-
-// produce writes values as one batch, or at least in one go.
-func produce(t *testing.T, p *kgo.Client, topic string, partition int32, values ...string) {
-	t.Helper()
-	rs := make([]*kgo.Record, len(values))
-	for i, v := range values {
-		rs[i] = &kgo.Record{Topic: topic, Partition: partition, Value: []byte(v)}
-	}
-	if err := p.ProduceSync(within(t, 10*time.Second), rs...).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func numbered(prefix string, from, to int) []string {
@@ -117,16 +91,6 @@ func (r *reports) text() string {
 	return strings.Join(out, "; ")
 }
 
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 15 s: %s", what)
-		}
-	}
-}
-
 // running is a Watch and a Fetcher that run until the test ends.
 type running struct {
 	watch   *Watch
@@ -156,7 +120,7 @@ func run(t *testing.T, c *wire.Cluster, topics string, o FetcherOptions) *runnin
 // id waits for a topic to be seen.
 func (r *running) id(t *testing.T, topic string) (id ID) {
 	t.Helper()
-	eventually(t, "topic "+topic+" is seen", func() bool {
+	await.True(t, "topic "+topic+" is seen", func() bool {
 		v, _ := r.watch.View()
 		if v == nil || v.Topics[topic] == nil {
 			return false

@@ -11,12 +11,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/windrow-io/windrow/internal/await"
+	"github.com/windrow-io/windrow/internal/kafkatest"
 	"github.com/windrow-io/windrow/pkg/record"
 )
 
 func TestFetcherFollowsLeaders(t *testing.T) {
 	k, c := fake(t, 3, kfake.SeedTopics(3, "in"))
-	p := producer(t, k)
+	p := kafkatest.Client(t, k)
 	f := run(t, c, "in", FetcherOptions{})
 	id := f.id(t, "in")
 	var feeds []*Feed
@@ -30,25 +32,25 @@ func TestFetcherFollowsLeaders(t *testing.T) {
 			if err := k.MoveTopicPartition("in", i, (i+int32(round))%3); err != nil {
 				t.Fatal(err)
 			}
-			produce(t, p, "in", i, numbered("v", round*10, round*10+10)...)
+			kafkatest.Produce(t, p, "in", i, numbered("v", round*10, round*10+10)...)
 			if got := read(t, feeds[i], int64(round*10), int64(round*10+10)); !slices.Equal(got, offsets(round*10, round*10+10)) {
 				t.Fatal(got)
 			}
 		}
 	}
-	eventually(t, "nobody complains", func() bool { return f.reports.text() == "" })
+	await.True(t, "nobody complains", func() bool { return f.reports.text() == "" })
 }
 
 func TestFetcherPassesErrors(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(2, "in"))
-	p := producer(t, k)
+	p := kafkatest.Client(t, k)
 	f := run(t, c, "in", FetcherOptions{})
 	id := f.id(t, "in")
 	bad, good := f.fetcher.Follow(TopicPartition{"in", 0}, id), f.fetcher.Follow(TopicPartition{"in", 1}, id)
 	for _, e := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition, kerr.FencedLeaderEpoch, kerr.CorruptMessage, kerr.UnknownServerError} {
 		h := k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "in", Partitions: []int32{0}, Err: e, Count: 2})
-		produce(t, p, "in", 0, "v0")
-		produce(t, p, "in", 1, "v0")
+		kafkatest.Produce(t, p, "in", 0, "v0")
+		kafkatest.Produce(t, p, "in", 1, "v0")
 		end := k.PartitionInfo("in", 0).HighWatermark
 		bad.SeekTo(end-1, 0)
 		good.SeekTo(end-1, 0)
@@ -58,19 +60,19 @@ func TestFetcherPassesErrors(t *testing.T) {
 	}
 	k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "in", Partitions: []int32{0}, Err: kerr.TopicAuthorizationFailed, Count: -1})
 	bad.SeekTo(0, 0)
-	eventually(t, "the refusal is reported", func() bool { return strings.Contains(f.reports.text(), "in/0") })
+	await.True(t, "the refusal is reported", func() bool { return strings.Contains(f.reports.text(), "in/0") })
 	good.SeekTo(0, 0)
 	read(t, good, 0, 1)
 	bad.Close()
-	eventually(t, "the report goes with the feed", func() bool { return f.reports.text() == "" })
+	await.True(t, "the report goes with the feed", func() bool { return f.reports.text() == "" })
 }
 
 func TestFetcherOutOfRange(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(1, "in"))
-	p := producer(t, k)
-	produce(t, p, "in", 0, numbered("v", 0, 10)...)
-	produce(t, p, "in", 0, numbered("v", 10, 20)...)
-	deleteRecords(t, p, "in", 0, 10)
+	p := kafkatest.Client(t, k)
+	kafkatest.Produce(t, p, "in", 0, numbered("v", 0, 10)...)
+	kafkatest.Produce(t, p, "in", 0, numbered("v", 10, 20)...)
+	kafkatest.DeleteRecords(t, p, "in", 0, 10)
 	f := run(t, c, "in", FetcherOptions{})
 	d := f.fetcher.Follow(TopicPartition{"in", 0}, f.id(t, "in"))
 	for _, at := range []int64{0, 9, 21, 1000} {
@@ -87,18 +89,18 @@ func TestFetcherOutOfRange(t *testing.T) {
 
 func TestFetcherSeesATopicMadeAgain(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(1, "in"))
-	p := producer(t, k)
-	produce(t, p, "in", 0, numbered("v", 0, 10)...)
+	p := kafkatest.Client(t, k)
+	kafkatest.Produce(t, p, "in", 0, numbered("v", 0, 10)...)
 	f := run(t, c, "in", FetcherOptions{})
 	id := f.id(t, "in")
 	d := f.fetcher.Follow(TopicPartition{"in", 0}, id)
 	d.SeekTo(0, 0)
 	read(t, d, 0, 10)
-	deleteTopic(t, p, "in")
-	eventually(t, "the absence is reported", func() bool { return strings.Contains(f.reports.text(), "does not exist") })
-	createTopic(t, p, "in", 1)
-	p = producer(t, k)
-	produce(t, p, "in", 0, numbered("v", 0, 30)...)
+	kafkatest.DeleteTopic(t, p, "in")
+	await.True(t, "the absence is reported", func() bool { return strings.Contains(f.reports.text(), "does not exist") })
+	kafkatest.CreateTopic(t, p, "in", 1)
+	p = kafkatest.Client(t, k)
+	kafkatest.Produce(t, p, "in", 0, numbered("v", 0, 30)...)
 	if _, err := next(t, d); !errors.Is(err, ErrRecreated) {
 		t.Fatal(err)
 	}
@@ -113,10 +115,10 @@ func TestFetcherSeesATopicMadeAgain(t *testing.T) {
 // TestFetcherIsBounded: a reader that takes nothing stops the fetch of its partition, and of no other.
 func TestFetcherIsBounded(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(2, "in"))
-	p := producer(t, k, kgo.ProducerBatchCompression(kgo.NoCompression()))
+	p := kafkatest.Client(t, k, kgo.ProducerBatchCompression(kgo.NoCompression()))
 	value := strings.Repeat("x", 1000)
 	for i := range 40 {
-		produce(t, p, "in", int32(i%2), slices.Repeat([]string{value}, 100)...)
+		kafkatest.Produce(t, p, "in", int32(i%2), slices.Repeat([]string{value}, 100)...)
 	}
 	f := run(t, c, "in", FetcherOptions{PartitionBytes: 150 << 10, AnswerBytes: 300 << 10})
 	id := f.id(t, "in")
@@ -144,9 +146,9 @@ func TestFetcherIsBounded(t *testing.T) {
 // TestSeekForgets: what was fetched before a SeekTo never comes after it.
 func TestSeekForgets(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(1, "in"))
-	p := producer(t, k)
+	p := kafkatest.Client(t, k)
 	for i := 0; i < 100; i += 10 {
-		produce(t, p, "in", 0, numbered("v", i, i+10)...)
+		kafkatest.Produce(t, p, "in", 0, numbered("v", i, i+10)...)
 	}
 	f := run(t, c, "in", FetcherOptions{PartitionBytes: 1})
 	d := f.fetcher.Follow(TopicPartition{"in", 0}, f.id(t, "in"))

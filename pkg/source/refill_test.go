@@ -9,8 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/windrow-io/windrow/internal/kafkatest"
 	"github.com/windrow-io/windrow/pkg/record"
 )
 
@@ -41,57 +41,11 @@ func offsets(from, to int) []string {
 	return out
 }
 
-func deleteRecords(t *testing.T, p *kgo.Client, topic string, partition int32, before int64) {
-	t.Helper()
-	req := kmsg.NewPtrDeleteRecordsRequest()
-	req.TimeoutMillis = 5000
-	rt := kmsg.NewDeleteRecordsRequestTopic()
-	rt.Topic = topic
-	rp := kmsg.NewDeleteRecordsRequestTopicPartition()
-	rp.Partition, rp.Offset = partition, before
-	rt.Partitions = append(rt.Partitions, rp)
-	req.Topics = append(req.Topics, rt)
-	res, err := req.RequestWith(within(t, 10*time.Second), p)
-	if err != nil || res.Topics[0].Partitions[0].ErrorCode != 0 {
-		t.Fatal("DeleteRecords:", err, res)
-	}
-}
-
-func deleteTopic(t *testing.T, p *kgo.Client, topic string) {
-	t.Helper()
-	req := kmsg.NewPtrDeleteTopicsRequest()
-	req.TimeoutMillis = 5000
-	req.TopicNames = []string{topic}
-	rt := kmsg.NewDeleteTopicsRequestTopic()
-	rt.Topic = &topic
-	req.Topics = append(req.Topics, rt)
-	res, err := req.RequestWith(within(t, 10*time.Second), p)
-	if err != nil || res.Topics[0].ErrorCode != 0 {
-		t.Fatal("DeleteTopics:", err, res)
-	}
-}
-
-func createTopic(t *testing.T, p *kgo.Client, topic string, partitions int32, configs ...string) {
-	t.Helper()
-	req := kmsg.NewPtrCreateTopicsRequest()
-	req.TimeoutMillis = 5000
-	rt := kmsg.NewCreateTopicsRequestTopic()
-	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = topic, partitions, 1
-	for i := 0; i+1 < len(configs); i += 2 {
-		rt.Configs = append(rt.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: configs[i], Value: &configs[i+1]})
-	}
-	req.Topics = append(req.Topics, rt)
-	res, err := req.RequestWith(within(t, 10*time.Second), p)
-	if err != nil || res.Topics[0].ErrorCode != 0 {
-		t.Fatal("CreateTopics:", err, res)
-	}
-}
-
 func TestRefillReadsExactlyTheRange(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(2, "in"))
-	p := producer(t, k)
+	p := kafkatest.Client(t, k)
 	for i := 0; i < 100; i += 10 {
-		produce(t, p, "in", 1, numbered("v", i, i+10)...)
+		kafkatest.Produce(t, p, "in", 1, numbered("v", i, i+10)...)
 	}
 	r := NewRefill(c, true)
 	for _, x := range [][2]int{{0, 100}, {0, 1}, {7, 8}, {9, 11}, {13, 77}, {99, 100}, {50, 50}} {
@@ -104,10 +58,10 @@ func TestRefillReadsExactlyTheRange(t *testing.T) {
 
 func TestRefillIsBounded(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(1, "in"))
-	p := producer(t, k, kgo.ProducerBatchCompression(kgo.NoCompression()))
+	p := kafkatest.Client(t, k, kgo.ProducerBatchCompression(kgo.NoCompression()))
 	value := string(make([]byte, 100<<10))
 	for range 40 {
-		produce(t, p, "in", 0, value)
+		kafkatest.Produce(t, p, "in", 0, value)
 	}
 	r := NewRefill(c, true)
 	batches, next, err := r.Read(within(t, 10*time.Second), Range{TopicPartition: TopicPartition{"in", 0}, From: 0, To: 40}, nil)
@@ -121,11 +75,11 @@ func TestRefillIsBounded(t *testing.T) {
 
 func TestRefillSaysWhatIsLost(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(1, "in"))
-	p := producer(t, k)
+	p := kafkatest.Client(t, k)
 	for i := 0; i < 50; i += 10 {
-		produce(t, p, "in", 0, numbered("v", i, i+10)...)
+		kafkatest.Produce(t, p, "in", 0, numbered("v", i, i+10)...)
 	}
-	deleteRecords(t, p, "in", 0, 30)
+	kafkatest.DeleteRecords(t, p, "in", 0, 30)
 	r := NewRefill(c, true)
 	var lost *LostError
 	_, _, err := r.Read(within(t, 10*time.Second), Range{TopicPartition: TopicPartition{"in", 0}, From: 5, To: 45}, nil)
@@ -147,8 +101,8 @@ func TestRefillSaysWhatIsLost(t *testing.T) {
 
 func TestRefillKnowsATopicMadeAgain(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(1, "in"))
-	p := producer(t, k)
-	produce(t, p, "in", 0, numbered("v", 0, 10)...)
+	p := kafkatest.Client(t, k)
+	kafkatest.Produce(t, p, "in", 0, numbered("v", 0, 10)...)
 	topics, err := c.Topics(within(t, 10*time.Second), "in")
 	if err != nil {
 		t.Fatal(err)
@@ -158,10 +112,10 @@ func TestRefillKnowsATopicMadeAgain(t *testing.T) {
 	if got := all(t, r, part); !slices.Equal(got, offsets(0, 5)) {
 		t.Fatal(got)
 	}
-	deleteTopic(t, p, "in")
-	createTopic(t, p, "in", 1)
-	p = producer(t, k)
-	produce(t, p, "in", 0, numbered("other", 0, 10)...)
+	kafkatest.DeleteTopic(t, p, "in")
+	kafkatest.CreateTopic(t, p, "in", 1)
+	p = kafkatest.Client(t, k)
+	kafkatest.Produce(t, p, "in", 0, numbered("other", 0, 10)...)
 	if _, _, err := r.Read(within(t, 10*time.Second), part, nil); !errors.Is(err, ErrRecreated) {
 		t.Fatal(err)
 	}
@@ -169,8 +123,8 @@ func TestRefillKnowsATopicMadeAgain(t *testing.T) {
 
 func TestRefillWaitsForALeader(t *testing.T) {
 	k, c := fake(t, 3, kfake.SeedTopics(1, "in"))
-	p := producer(t, k)
-	produce(t, p, "in", 0, numbered("v", 0, 10)...)
+	p := kafkatest.Client(t, k)
+	kafkatest.Produce(t, p, "in", 0, numbered("v", 0, 10)...)
 	r := NewRefill(c, true)
 	part := Range{TopicPartition: TopicPartition{"in", 0}, From: 0, To: 10}
 	for i := range int32(3) {
@@ -193,16 +147,16 @@ func TestRefillWaitsForALeader(t *testing.T) {
 // TestTransactions: aborted batches and the markers are dropped, whatever lies between them, and wherever a read begins.
 func TestTransactions(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(1, "in"))
-	plain := producer(t, k)
+	plain := kafkatest.Client(t, k)
 	txn := func(id string) func(commit bool, values ...string) {
-		p := producer(t, k, kgo.TransactionalID(id))
+		p := kafkatest.Client(t, k, kgo.TransactionalID(id))
 		return func(commit bool, values ...string) {
 			if err := p.BeginTransaction(); err != nil {
 				t.Fatal(err)
 			}
 			for _, v := range values {
-				produce(t, p, "in", 0, v)
-				produce(t, plain, "in", 0, "plain")
+				kafkatest.Produce(t, p, "in", 0, v)
+				kafkatest.Produce(t, plain, "in", 0, "plain")
 			}
 			if err := p.EndTransaction(within(t, 10*time.Second), kgo.TransactionEndTry(commit)); err != nil {
 				t.Fatal(err)
@@ -268,7 +222,7 @@ func TestCodecs(t *testing.T) {
 	d.SeekTo(0, 0)
 	codecs := []kgo.CompressionCodec{kgo.NoCompression(), kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()}
 	for i, codec := range codecs {
-		produce(t, producer(t, k, kgo.ProducerBatchCompression(codec)), "in", 0, numbered("v", i*100, i*100+100)...)
+		kafkatest.Produce(t, kafkatest.Client(t, k, kgo.ProducerBatchCompression(codec)), "in", 0, numbered("v", i*100, i*100+100)...)
 	}
 	from := int64(0)
 	seen := map[record.Codec]bool{}

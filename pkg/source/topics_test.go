@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/await"
+	"github.com/windrow-io/windrow/internal/kafkatest"
 	"github.com/windrow-io/windrow/internal/wire"
 )
 
@@ -116,7 +118,7 @@ func TestBalancer(t *testing.T) {
 
 func TestWatch(t *testing.T) {
 	k, c := fake(t, 1, kfake.SeedTopics(2, "a", "b-1"))
-	p := producer(t, k)
+	p := kafkatest.Client(t, k)
 	ts, err := ParseTopics("a,late,/b-.*/")
 	if err != nil {
 		t.Fatal(err)
@@ -125,11 +127,11 @@ func TestWatch(t *testing.T) {
 	w := NewWatch(c, ts, 20*time.Millisecond, r.set, zap.NewNop())
 	done := make(chan struct{})
 	go func() { defer close(done); w.Run(t.Context()) }()
-	eventually(t, "the missing topic is reported", func() bool { return strings.Contains(r.text(), "late does not exist") })
-	createTopic(t, p, "late", 1)
-	createTopic(t, p, "b-2", 3)
-	createTopic(t, p, "c", 1)
-	eventually(t, "the new topics are seen", func() bool {
+	await.True(t, "the missing topic is reported", func() bool { return strings.Contains(r.text(), "late does not exist") })
+	kafkatest.CreateTopic(t, p, "late", 1)
+	kafkatest.CreateTopic(t, p, "b-2", 3)
+	kafkatest.CreateTopic(t, p, "c", 1)
+	await.True(t, "the new topics are seen", func() bool {
 		v, _ := w.View()
 		return v != nil && v.Topics["late"] != nil && v.Topics["b-2"] != nil
 	})
@@ -146,7 +148,7 @@ func TestWatch(t *testing.T) {
 			t.Errorf("%s: %+v", name, topic)
 		}
 	}
-	eventually(t, "nothing is missing", func() bool { return r.text() == "" })
+	await.True(t, "nothing is missing", func() bool { return r.text() == "" })
 	k.Close()
-	eventually(t, "the cluster's absence is reported", func() bool { return r.text() != "" })
+	await.True(t, "the cluster's absence is reported", func() bool { return r.text() != "" })
 }
