@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/windrow-io/windrow/e2e/job"
 	"github.com/windrow-io/windrow/e2e/lab"
 )
 
@@ -19,48 +20,47 @@ import (
 func TestServersThatComeLateAndGo(t *testing.T) {
 	t.Parallel()
 	const partitions, n = 2, 2_000
-	w := &world{t: t, kafka: lab.Kafka(t, lab.NotStarted()), redis: lab.RedisNotStarted(t)}
-	w.name()
-	ingest, worker := w.ingest(), w.worker(mainWindows...)
+	w := &world{job.On(t, lab.Kafka(t, lab.NotStarted()), lab.RedisNotStarted(t))}
+	ingest, worker := w.Ingest(), w.Worker(mainWindows...)
 	programs := []*lab.Program{ingest, worker}
 	waitingFor := func(missing string) {
 		t.Helper()
 		for _, p := range programs {
-			p.NotReady(t, patience, missing)
+			p.NotReady(t, job.Patience, missing)
 		}
 	}
 	waitingFor("redis")
 	requireIdle(t, programs)
-	w.redis.Start(t)
+	w.Redis.Start(t)
 	waitingFor("kafka")
 	requireIdle(t, programs)
-	w.kafka.Start(t)
-	w.createTopics(partitions)
-	w.produce(partitions, 0, n)
+	w.Kafka.Start(t)
+	w.CreateTopics(partitions)
+	w.Produce(partitions, 0, n)
 	for _, p := range programs {
 		p.Ready(t)
 	}
-	out := w.collect(w.out)
-	out.untilRecords(partitions * n)
+	out := w.Collect(w.Out)
+	out.UntilRecords(partitions * n)
 
-	w.redis.Kill()
+	w.Redis.Kill()
 	waitingFor("redis")
 	requireIdle(t, programs)
-	w.redis.Start(t)
-	w.produce(partitions, n, 2*n)
-	out.untilRecords(partitions * 2 * n)
+	w.Redis.Start(t)
+	w.Produce(partitions, n, 2*n)
+	out.UntilRecords(partitions * 2 * n)
 
-	w.kafka.Stop(t)
+	w.Kafka.Stop(t)
 	waitingFor("kafka")
 	requireIdle(t, programs)
-	w.kafka.Start(t)
-	w.produce(partitions, 2*n, 3*n)
-	out.untilRecords(partitions * 3 * n)
+	w.Kafka.Start(t)
+	w.Produce(partitions, 2*n, 3*n)
+	out.UntilRecords(partitions * 3 * n)
 	for _, p := range programs {
 		p.Ready(t)
 	}
 	lab.Stop(t, programs...)
-	requireExact(t, w, out.all(), partitions, 3*n, mainSize)
+	job.RequireExact(t, w.Job, out.All(), partitions, 3*n, mainSize)
 }
 
 // requireIdle requires programs that wait for a server to run on, and to use little of a processor meanwhile.
@@ -112,8 +112,8 @@ func letters(t *testing.T, records []*kgo.Record) (all []letter) {
 func TestRecordsWithoutTheirKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	ingest := w.ingest()
-	worker := w.worker("EMITTER=count", "WINDOW_SIZE=2", "WINDOW_KEY=device.id")
+	ingest := w.Ingest()
+	worker := w.Worker("EMITTER=count", "WINDOW_SIZE=2", "WINDOW_KEY=device.id")
 	values := []string{
 		`{"device":{"id":"a"},"n":0}`,
 		`this is not JSON`,
@@ -130,18 +130,18 @@ func TestRecordsWithoutTheirKey(t *testing.T) {
 	}
 	var records []*kgo.Record
 	for i, v := range values {
-		records = append(records, &kgo.Record{Topic: w.topic, Key: fmt.Append(nil, i), Value: []byte(v)})
+		records = append(records, &kgo.Record{Topic: w.Topic, Key: fmt.Append(nil, i), Value: []byte(v)})
 	}
-	records = append(records, &kgo.Record{Topic: w.topic, Key: []byte("tombstone")})
-	w.kafka.Produce(t, records)
-	out, dead := w.collect(w.out), w.kafka.Consume(t, w.out+".dead")
-	out.untilWindows(3)
+	records = append(records, &kgo.Record{Topic: w.Topic, Key: []byte("tombstone")})
+	w.Kafka.Produce(t, records)
+	out, dead := w.Collect(w.Out), w.Kafka.Consume(t, w.Out+".dead")
+	out.UntilWindows(3)
 	const bad = 7
-	dead.Until(patience, "dead letters", func() bool { return len(dead.Records) >= bad })
+	dead.Until(job.Patience, "dead letters", func() bool { return len(dead.Records) >= bad })
 	lab.Stop(t, ingest, worker)
 
 	got := map[string]string{}
-	for _, win := range byShard(t, out.all())[w.topic+"/0"] {
+	for _, win := range job.ByShard(t, out.All())[w.Topic+"/0"] {
 		var ns []string
 		for _, d := range win.Data {
 			var v struct{ N int }
@@ -159,7 +159,7 @@ func TestRecordsWithoutTheirKey(t *testing.T) {
 	}
 	reasons := map[int64]string{}
 	for _, l := range letters(t, dead.ToEnd()) {
-		if l.Error == "" || l.Origin.Topic != w.topic || l.Attempts != 0 {
+		if l.Error == "" || l.Origin.Topic != w.Topic || l.Attempts != 0 {
 			t.Errorf("a dead letter says too little: %+v", l)
 		}
 		reasons[l.Origin.Offset] = l.Reason
@@ -202,39 +202,38 @@ func odd() (records []*kgo.Record, want []string) {
 // output can't hold them; never a crash.
 func TestOddRecords(t *testing.T) {
 	t.Parallel()
-	w := &world{t: t, kafka: lab.Kafka(t), redis: lab.Redis(t)}
-	w.name()
+	w := &world{job.On(t, lab.Kafka(t), lab.Redis(t))}
 	const large = "16777216"
-	w.kafka.CreateTopic(t, w.topic, 1, "max.message.bytes", large)
-	w.kafka.CreateTopic(t, w.out, 1, "max.message.bytes", large)
-	w.kafka.CreateTopic(t, w.out+".dead", 1)
-	small, records := w.out+".small", w.out+".records"
+	w.Kafka.CreateTopic(t, w.Topic, 1, "max.message.bytes", large)
+	w.Kafka.CreateTopic(t, w.Out, 1, "max.message.bytes", large)
+	w.Kafka.CreateTopic(t, w.Out+".dead", 1)
+	small, records := w.Out+".small", w.Out+".records"
 	for _, topic := range []string{small, small + ".dead", records + ".dead"} {
-		w.kafka.CreateTopic(t, topic, 1)
+		w.Kafka.CreateTopic(t, topic, 1)
 	}
-	w.kafka.CreateTopic(t, records, 1, "max.message.bytes", large)
+	w.Kafka.CreateTopic(t, records, 1, "max.message.bytes", large)
 	sent, want := odd()
 	count := []string{"EMITTER=count", fmt.Sprintf("WINDOW_SIZE=%d", len(sent))}
 	with := func(more ...string) []string { return append(count[:2:2], more...) }
 	programs := []*lab.Program{
-		w.ingest(),
-		w.worker(count...),
-		w.worker(with("PIPELINE=small", "KAFKA_OUTPUT_TOPIC="+small)...),
-		w.worker(with("PIPELINE=records", "OUTPUT=records", "KAFKA_OUTPUT_TOPIC="+records)...),
+		w.Ingest(),
+		w.Worker(count...),
+		w.Worker(with("PIPELINE=small", "KAFKA_OUTPUT_TOPIC="+small)...),
+		w.Worker(with("PIPELINE=records", "OUTPUT=records", "KAFKA_OUTPUT_TOPIC="+records)...),
 	}
 	for _, r := range sent {
-		r.Topic = w.topic
+		r.Topic = w.Topic
 	}
-	w.kafka.Produce(t, sent, kgo.ProducerBatchMaxBytes(12<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
-	out, smallOut, smallDead, perRecord := w.collect(w.out), w.collect(small), w.kafka.Consume(t, small+".dead"), w.kafka.Consume(t, records)
-	out.untilRecords(len(sent))
-	smallOut.untilRecords(len(sent) - 1)
-	smallDead.Until(patience, "a dead letter", func() bool { return len(smallDead.Records) >= 1 })
-	perRecord.Until(patience, "all records", func() bool { return len(perRecord.Records) >= len(sent) })
+	w.Kafka.Produce(t, sent, kgo.ProducerBatchMaxBytes(12<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	out, smallOut, smallDead, perRecord := w.Collect(w.Out), w.Collect(small), w.Kafka.Consume(t, small+".dead"), w.Kafka.Consume(t, records)
+	out.UntilRecords(len(sent))
+	smallOut.UntilRecords(len(sent) - 1)
+	smallDead.Until(job.Patience, "a dead letter", func() bool { return len(smallDead.Records) >= 1 })
+	perRecord.Until(job.Patience, "all records", func() bool { return len(perRecord.Records) >= len(sent) })
 	lab.Stop(t, programs...)
 
 	var data []json.RawMessage
-	for _, win := range out.all() {
+	for _, win := range out.All() {
 		data = append(data, win.Data...)
 	}
 	requireData(t, data, want)
@@ -245,7 +244,7 @@ func TestOddRecords(t *testing.T) {
 		}
 	}
 	data = nil
-	for _, win := range smallOut.all() {
+	for _, win := range smallOut.All() {
 		data = append(data, win.Data...)
 	}
 	requireData(t, data, rest)
@@ -294,7 +293,7 @@ func TestWrongVariables(t *testing.T) {
 		}, []string{"WINDOW_INTERVAL"}}, // settings that conflict are refused, not ranked
 	} {
 		p := lab.Start(t, c.program, c.env...)
-		if code := p.Wait(t, patience); code != 2 {
+		if code := p.Wait(t, job.Patience); code != 2 {
 			t.Errorf("%s with %v ended with code %d, want 2", c.program, c.env, code)
 		}
 		for _, name := range c.named {
@@ -308,11 +307,10 @@ func TestWrongVariables(t *testing.T) {
 // Redis that may evict what it holds is refused, with the remedy.
 func TestRedisThatMayEvict(t *testing.T) {
 	t.Parallel()
-	w := &world{t: t, kafka: lab.Kafka(t), redis: lab.Redis(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")}
-	w.name()
-	w.createTopics(1)
-	for _, p := range []*lab.Program{w.ingest(), w.worker(mainWindows...)} {
-		lab.WaitFor(t, patience, p.Name+" to name the remedy", func() bool {
+	w := &world{job.On(t, lab.Kafka(t), lab.Redis(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"))}
+	w.CreateTopics(1)
+	for _, p := range []*lab.Program{w.Ingest(), w.Worker(mainWindows...)} {
+		lab.WaitFor(t, job.Patience, p.Name+" to name the remedy", func() bool {
 			_, body := p.Get("/readyz")
 			return strings.Contains(p.Log()+body, "maxmemory-policy noeviction")
 		})

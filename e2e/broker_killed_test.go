@@ -3,6 +3,7 @@ package e2e
 import (
 	"testing"
 
+	"github.com/windrow-io/windrow/e2e/job"
 	"github.com/windrow-io/windrow/e2e/lab"
 )
 
@@ -12,19 +13,19 @@ func TestQuietBrokerKilled(t *testing.T) {
 	t.Parallel()
 	const n = 5_000
 	w := privateWorld(t, lab.Redis(t))
-	programs := []*lab.Program{w.ingest(), w.worker(mainWindows...), w.worker(mainWindows...)}
-	out := w.collect(w.out)
+	programs := []*lab.Program{w.Ingest(), w.Worker(mainWindows...), w.Worker(mainWindows...)}
+	out := w.Collect(w.Out)
 	for round := range 3 {
 		if round > 0 {
 			// Checkpoints are taken, and empty the buffer: no transaction follows until there are new records.
-			lab.WaitFor(t, patience, "the buffer to be empty", func() bool { return w.redis.Waiting(t, w.stream) == 0 })
-			w.kafka.Kill()
-			w.kafka.Start(t)
+			lab.WaitFor(t, job.Patience, "the buffer to be empty", func() bool { return w.Redis.Waiting(t, w.Stream) == 0 })
+			w.Kafka.Kill()
+			w.Kafka.Start(t)
 		}
-		w.produce(mainPartitions, round*n, (round+1)*n)
-		out.untilRecords(mainPartitions * (round + 1) * n)
+		w.Produce(mainPartitions, round*n, (round+1)*n)
+		out.UntilRecords(mainPartitions * (round + 1) * n)
 	}
 	lab.Stop(t, programs...)
-	requireExact(t, w, out.all(), mainPartitions, 3*n, mainSize)
-	requireOrderInPartitions(t, out)
+	job.RequireExact(t, w.Job, out.All(), mainPartitions, 3*n, mainSize)
+	job.RequireOrderInPartitions(t, out)
 }

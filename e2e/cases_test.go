@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/windrow-io/windrow/e2e/job"
 	"github.com/windrow-io/windrow/e2e/lab"
 )
 
@@ -19,29 +20,29 @@ import (
 func TestCase01AppendedRecordsWait(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	client := w.redis.Client(t)
-	w.append(client, "*", input{I: 0})
-	w.append(client, "*", input{I: 1})
-	if n := w.redis.Waiting(t, w.stream); n != 2 {
+	client := w.Redis.Client(t)
+	w.Append(client, "*", job.Input{I: 0})
+	w.Append(client, "*", job.Input{I: 1})
+	if n := w.Redis.Waiting(t, w.Stream); n != 2 {
 		t.Fatalf("the buffer holds %d records, want 2", n)
 	}
-	worker := w.worker("EMITTER=count", "WINDOW_SIZE=3")
-	lab.WaitFor(t, patience, "the worker to have both records", func() bool {
+	worker := w.Worker("EMITTER=count", "WINDOW_SIZE=3")
+	lab.WaitFor(t, job.Patience, "the worker to have both records", func() bool {
 		waiting, _ := worker.Metric("windrow_process_state_records")
 		return waiting == 2
 	})
-	out := w.collect(w.out)
-	if windows := out.all(); len(windows) != 0 {
+	out := w.Collect(w.Out)
+	if windows := out.All(); len(windows) != 0 {
 		t.Fatalf("2 records gave %v", windows)
 	}
-	w.append(client, "*", input{I: 2})
-	out.untilWindows(1)
+	w.Append(client, "*", job.Input{I: 2})
+	out.UntilWindows(1)
 	worker.Stop(t)
-	windows := out.all()
+	windows := out.All()
 	if len(windows) != 1 || windows[0].Count != 3 || windows[0].Shard != "direct" {
 		t.Fatalf("3 records gave %v", windows)
 	}
-	requireInOrder(t, windows, 0, 3)
+	job.RequireInOrder(t, windows, 0, 3)
 }
 
 // count 2, 10 records: 5 windows of 2, all 10 once, in order. 5 records: 2 windows, 1 waits; with a timeout it comes as a
@@ -49,26 +50,26 @@ func TestCase01AppendedRecordsWait(t *testing.T) {
 func TestCase02CountWindows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	timed := w.out + ".timed"
-	w.kafka.CreateTopic(t, timed, 1)
+	timed := w.Out + ".timed"
+	w.Kafka.CreateTopic(t, timed, 1)
 	programs := []*lab.Program{
-		w.ingest(),
-		w.worker("EMITTER=count", "WINDOW_SIZE=2"),
-		w.worker("EMITTER=count", "WINDOW_SIZE=2"),
-		w.worker("EMITTER=count", "WINDOW_SIZE=2", "WINDOW_TIMEOUT=1s", "PIPELINE=timed", "KAFKA_OUTPUT_TOPIC="+timed),
+		w.Ingest(),
+		w.Worker("EMITTER=count", "WINDOW_SIZE=2"),
+		w.Worker("EMITTER=count", "WINDOW_SIZE=2"),
+		w.Worker("EMITTER=count", "WINDOW_SIZE=2", "WINDOW_TIMEOUT=1s", "PIPELINE=timed", "KAFKA_OUTPUT_TOPIC="+timed),
 	}
-	w.produce(1, 0, 10)
-	plain, withTimeout := w.collect(w.out), w.collect(timed)
-	plain.untilWindows(5)
-	withTimeout.untilRecords(10)
-	w.produce(1, 10, 15)
-	withTimeout.untilRecords(15)
-	plain.untilWindows(7)
+	w.Produce(1, 0, 10)
+	plain, withTimeout := w.Collect(w.Out), w.Collect(timed)
+	plain.UntilWindows(5)
+	withTimeout.UntilRecords(10)
+	w.Produce(1, 10, 15)
+	withTimeout.UntilRecords(15)
+	plain.UntilWindows(7)
 	lab.Stop(t, programs...)
-	requireExact(t, w, plain.all(), 1, 15, 2) // 7 windows of 2: the 15th record waits
+	job.RequireExact(t, w.Job, plain.All(), 1, 15, 2) // 7 windows of 2: the 15th record waits
 
-	windows := byShard(t, withTimeout.all())[w.topic+"/0"]
-	requireInOrder(t, windows, 0, 15)
+	windows := job.ByShard(t, withTimeout.All())[w.Topic+"/0"]
+	job.RequireInOrder(t, windows, 0, 15)
 	last := windows[len(windows)-1]
 	if last.Count != 1 || last.Reason != "timeout" {
 		t.Errorf("the last window with a timeout is %v", last)
@@ -77,12 +78,12 @@ func TestCase02CountWindows(t *testing.T) {
 
 // feed appends n records, one each 0.9 s, to the direct lane, and returns when each was received.
 func (w *world) feed(client *redis.Client, from, n int) (received map[int]int64) {
-	w.t.Helper()
+	w.T.Helper()
 	received = map[int]int64{}
 	tick := time.NewTicker(900 * time.Millisecond)
 	defer tick.Stop()
 	for i := from; i < from+n; i++ {
-		received[i] = w.append(client, "*", input{I: i})
+		received[i] = w.Append(client, "*", job.Input{I: i})
 		<-tick.C
 	}
 	return received
@@ -90,17 +91,17 @@ func (w *world) feed(client *redis.Client, from, n int) (received map[int]int64)
 
 // appendOnBorder appends a record that is received exactly at a full second.
 func (w *world) appendOnBorder(client *redis.Client, i int) (ms int64) {
-	w.t.Helper()
+	w.T.Helper()
 	now := func() int64 {
-		at, err := client.Time(w.t.Context()).Result()
+		at, err := client.Time(w.T.Context()).Result()
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		return at.UnixMilli()
 	}
 	border := now()/1000*1000 + 1000
-	lab.WaitFor(w.t, patience, "a full second", func() bool { return now() >= border })
-	return w.append(client, fmt.Sprintf("%d-0", border), input{I: i})
+	lab.WaitFor(w.T, job.Patience, "a full second", func() bool { return now() >= border })
+	return w.Append(client, fmt.Sprintf("%d-0", border), job.Input{I: i})
 }
 
 // requireReceivedWithin requires each record once, in order, in the window of one second in which it was received.
@@ -110,13 +111,13 @@ func requireReceivedWithin(t *testing.T, windows []lab.Window, received map[int]
 		if win.Start%1000 != 0 || win.End-win.Start != 1000 || win.Reason != "interval" {
 			t.Errorf("%v is [%d, %d)", win, win.Start, win.End)
 		}
-		for _, in := range inputsOf(t, []lab.Window{win}) {
+		for _, in := range job.InputsOf(t, []lab.Window{win}) {
 			if at := received[in.I]; at < int64(win.Start) || at >= int64(win.End) {
 				t.Errorf("record %d was received at %d and is in the window [%d, %d)", in.I, at, win.Start, win.End)
 			}
 		}
 	}
-	requireInOrder(t, windows, 0, len(received))
+	job.RequireInOrder(t, windows, 0, len(received))
 }
 
 // fixed 1 s, a record each ~0.9 s, 10 of them: every record once, each inside its window's [start, end); empties present
@@ -124,34 +125,34 @@ func requireReceivedWithin(t *testing.T, windows []lab.Window, received map[int]
 func TestCase03FixedWindows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	client := w.redis.Client(t)
-	empties := w.out + ".empties"
-	w.kafka.CreateTopic(t, empties, 1)
+	client := w.Redis.Client(t)
+	empties := w.Out + ".empties"
+	w.Kafka.CreateTopic(t, empties, 1)
 	programs := []*lab.Program{
-		w.worker("EMITTER=fixed", "WINDOW_INTERVAL=1s"),
-		w.worker("EMITTER=fixed", "WINDOW_INTERVAL=1s"),
-		w.worker("EMITTER=fixed", "WINDOW_INTERVAL=1s", "EMIT_EMPTY=true", "PIPELINE=empties", "KAFKA_OUTPUT_TOPIC="+empties),
+		w.Worker("EMITTER=fixed", "WINDOW_INTERVAL=1s"),
+		w.Worker("EMITTER=fixed", "WINDOW_INTERVAL=1s"),
+		w.Worker("EMITTER=fixed", "WINDOW_INTERVAL=1s", "EMIT_EMPTY=true", "PIPELINE=empties", "KAFKA_OUTPUT_TOPIC="+empties),
 	}
 	received := w.feed(client, 0, 10)
-	suppressed, present := w.collect(w.out), w.collect(empties)
-	present.untilRecords(10)
-	present.Until(patience, "an empty window, for nothing comes", func() bool {
-		present.decode()
-		return present.windows[len(present.windows)-1].Count == 0
+	suppressed, present := w.Collect(w.Out), w.Collect(empties)
+	present.UntilRecords(10)
+	present.Until(job.Patience, "an empty window, for nothing comes", func() bool {
+		present.Decode()
+		return present.Windows[len(present.Windows)-1].Count == 0
 	})
 	received[10] = w.appendOnBorder(client, 10)
-	suppressed.untilRecords(11)
-	present.untilRecords(11)
+	suppressed.UntilRecords(11)
+	present.UntilRecords(11)
 	lab.Stop(t, programs...)
 
-	windows := byShard(t, suppressed.all())["direct"]
+	windows := job.ByShard(t, suppressed.All())["direct"]
 	requireReceivedWithin(t, windows, received)
 	for _, win := range windows {
 		if win.Count == 0 {
 			t.Errorf("%v is empty", win)
 		}
 	}
-	windows = byShard(t, present.all())["direct"]
+	windows = job.ByShard(t, present.All())["direct"]
 	requireReceivedWithin(t, windows, received)
 	empty := 0
 	for i, win := range windows {
@@ -172,33 +173,33 @@ func TestCase03FixedWindows(t *testing.T) {
 func TestCase04RelaxedWindowsAndDowntime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	client := w.redis.Client(t)
-	fixedOut := w.out + ".fixed"
-	w.kafka.CreateTopic(t, fixedOut, 1)
+	client := w.Redis.Client(t)
+	fixedOut := w.Out + ".fixed"
+	w.Kafka.CreateTopic(t, fixedOut, 1)
 	startBoth := func() []*lab.Program {
 		return []*lab.Program{
-			w.worker("EMITTER=relaxed", "WINDOW_INTERVAL=1s"),
-			w.worker("EMITTER=fixed", "WINDOW_INTERVAL=1s", "PIPELINE=fixed", "KAFKA_OUTPUT_TOPIC="+fixedOut),
+			w.Worker("EMITTER=relaxed", "WINDOW_INTERVAL=1s"),
+			w.Worker("EMITTER=fixed", "WINDOW_INTERVAL=1s", "PIPELINE=fixed", "KAFKA_OUTPUT_TOPIC="+fixedOut),
 		}
 	}
-	relaxed, fixed := w.collect(w.out), w.collect(fixedOut)
+	relaxed, fixed := w.Collect(w.Out), w.Collect(fixedOut)
 	programs := startBoth()
 	received := w.feed(client, 0, 10)
-	relaxed.untilRecords(10)
-	fixed.untilRecords(10)
+	relaxed.UntilRecords(10)
+	fixed.UntilRecords(10)
 	lab.Stop(t, programs...)
-	before := len(relaxed.all())
+	before := len(relaxed.All())
 
 	for i, ms := range w.feed(client, 10, 11) { // 9.9 s
 		received[i] = ms
 	}
 	programs = startBoth()
-	relaxed.untilRecords(21)
-	fixed.untilRecords(21)
+	relaxed.UntilRecords(21)
+	fixed.UntilRecords(21)
 	lab.Stop(t, programs...)
 
-	windows := byShard(t, relaxed.all())["direct"]
-	requireInOrder(t, windows, 0, 21)
+	windows := job.ByShard(t, relaxed.All())["direct"]
+	job.RequireInOrder(t, windows, 0, 21)
 	if late := windows[before:]; len(late) != 1 || late[0].Count != 11 {
 		t.Errorf("after the downtime came %v, want one window of 11 records", late)
 	}
@@ -207,7 +208,7 @@ func TestCase04RelaxedWindowsAndDowntime(t *testing.T) {
 			t.Errorf("the reason of %v is not interval", win)
 		}
 	}
-	requireReceivedWithin(t, byShard(t, fixed.all())["direct"], received)
+	requireReceivedWithin(t, job.ByShard(t, fixed.All())["direct"], received)
 }
 
 // Slow processing on several shards runs in parallel with more workers; nothing lost, order kept per shard.
@@ -216,15 +217,15 @@ func TestCase05SlowProcessingInParallel(t *testing.T) {
 	const partitions, n, size = 4, 500, 20
 	w := newWorld(t, partitions)
 	settings := []string{"EMITTER=count", fmt.Sprintf("WINDOW_SIZE=%d", size)}
-	programs := []*lab.Program{w.ingest(), w.workerProgram("slow", settings...), w.workerProgram("slow", settings...)}
-	fed := w.trickle(partitions, n, 4*time.Second)
+	programs := []*lab.Program{w.Ingest(), w.WorkerProgram("slow", settings...), w.WorkerProgram("slow", settings...)}
+	fed := w.Trickle(partitions, n, 4*time.Second)
 	type result struct {
 		lab.Window
 		Worker       int
 		Began, Ended int64
 	}
-	out := w.kafka.Consume(t, w.out)
-	out.Until(patience, "all windows", func() bool { return len(out.Records) >= partitions*n/size })
+	out := w.Kafka.Consume(t, w.Out)
+	out.Until(job.Patience, "all windows", func() bool { return len(out.Records) >= partitions*n/size })
 	<-fed
 	lab.Stop(t, programs...)
 
@@ -249,7 +250,7 @@ func TestCase05SlowProcessingInParallel(t *testing.T) {
 		shards[r.Shard] = append(shards[r.Shard], r.Window)
 	}
 	for p := range partitions {
-		requireInOrder(t, shards[fmt.Sprintf("%s/%d", w.topic, p)], p, n)
+		job.RequireInOrder(t, shards[fmt.Sprintf("%s/%d", w.Topic, p)], p, n)
 	}
 	for partition, rs := range perPartition {
 		last := map[string]int64{}
@@ -281,18 +282,18 @@ func TestCase06BufferHoldsWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	const partitions, n = 2, 1050
 	w := newWorld(t, partitions)
-	ingest := w.ingest()
-	w.produce(partitions, 0, n)
-	lab.WaitFor(t, patience, "the buffer to hold every record", func() bool { return w.buffered(partitions) == partitions*n })
-	if entries := w.redis.Waiting(t, w.stream); entries == 0 {
+	ingest := w.Ingest()
+	w.Produce(partitions, 0, n)
+	lab.WaitFor(t, job.Patience, "the buffer to hold every record", func() bool { return w.Buffered(partitions) == partitions*n })
+	if entries := w.Redis.Waiting(t, w.Stream); entries == 0 {
 		t.Fatal("the buffer is empty before anybody has read it")
 	}
-	first, second := w.worker(mainWindows...), w.worker(mainWindows...)
-	out := w.collect(w.out)
-	out.untilRecords(partitions * 1000)
-	lab.WaitFor(t, patience, "the buffer to be empty", func() bool { return w.redis.Waiting(t, w.stream) == 0 })
-	client := w.redis.Client(t)
-	for _, lane := range w.redis.Lanes(t, w.stream) {
+	first, second := w.Worker(mainWindows...), w.Worker(mainWindows...)
+	out := w.Collect(w.Out)
+	out.UntilRecords(partitions * 1000)
+	lab.WaitFor(t, job.Patience, "the buffer to be empty", func() bool { return w.Redis.Waiting(t, w.Stream) == 0 })
+	client := w.Redis.Client(t)
+	for _, lane := range w.Redis.Lanes(t, w.Stream) {
 		groups, err := client.XInfoGroups(t.Context(), lane).Result()
 		if err != nil {
 			t.Fatal(err)
@@ -305,11 +306,11 @@ func TestCase06BufferHoldsWhatIsNeeded(t *testing.T) {
 	}
 	// The 50 records of each partition that wait for a window are in the pipeline's checkpoint: nothing is lost with them.
 	lab.Stop(t, first, second)
-	w.produce(partitions, n, 1100)
-	third := w.worker(mainWindows...)
-	out.untilRecords(partitions * 1100)
+	w.Produce(partitions, n, 1100)
+	third := w.Worker(mainWindows...)
+	out.UntilRecords(partitions * 1100)
 	lab.Stop(t, ingest, third)
-	requireExact(t, w, out.all(), partitions, 1100, 100)
+	job.RequireExact(t, w.Job, out.All(), partitions, 1100, 100)
 }
 
 // Kafka in → window → Kafka out and MongoDB out, 1:1 content; output per window, and per record.
@@ -318,40 +319,40 @@ func TestCase07OutputsAndTheirContent(t *testing.T) {
 	const partitions, n = 2, 300
 	w := newWorld(t, partitions)
 	mongo := lab.Mongo(t)
-	records, data := w.out+".records", w.out+".data"
-	w.kafka.CreateTopic(t, records, 3)
-	w.kafka.CreateTopic(t, data, 3)
+	records, data := w.Out+".records", w.Out+".data"
+	w.Kafka.CreateTopic(t, records, 3)
+	w.Kafka.CreateTopic(t, data, 3)
 	intoMongo := []string{"SINK=mongo", "MONGO_URL=" + mongo.URL, "MONGO_DATABASE=d"}
 	with := func(more ...string) []string { return append(slices.Clone(mainWindows), more...) }
 	programs := []*lab.Program{
-		w.ingest(),
-		w.worker(with("PIPELINE=windows")...),
-		w.worker(with("PIPELINE=records", "OUTPUT=records", "KAFKA_OUTPUT_TOPIC="+records)...),
-		w.worker(with("PIPELINE=data", "OUTPUT=data", "KAFKA_OUTPUT_TOPIC="+data)...),
-		w.worker(append(with("PIPELINE=mongo-windows", "MONGO_COLLECTION=windows"), intoMongo...)...),
-		w.worker(append(with("PIPELINE=mongo-records", "OUTPUT=records", "MONGO_COLLECTION=records"), intoMongo...)...),
+		w.Ingest(),
+		w.Worker(with("PIPELINE=windows")...),
+		w.Worker(with("PIPELINE=records", "OUTPUT=records", "KAFKA_OUTPUT_TOPIC="+records)...),
+		w.Worker(with("PIPELINE=data", "OUTPUT=data", "KAFKA_OUTPUT_TOPIC="+data)...),
+		w.Worker(append(with("PIPELINE=mongo-windows", "MONGO_COLLECTION=windows"), intoMongo...)...),
+		w.Worker(append(with("PIPELINE=mongo-records", "OUTPUT=records", "MONGO_COLLECTION=records"), intoMongo...)...),
 	}
 	var sent []*kgo.Record
 	for p := range partitions {
-		sent = append(sent, w.inputs(p, 0, n)...)
+		sent = append(sent, w.Inputs(p, 0, n)...)
 	}
 	for i, r := range sent {
 		r.Headers = []kgo.RecordHeader{{Key: "trace", Value: fmt.Append(nil, i)}, {Key: "empty", Value: []byte{}}}
 	}
-	w.kafka.Produce(t, sent, kgo.ProducerBatchCompression(kgo.Lz4Compression()))
+	w.Kafka.Produce(t, sent, kgo.ProducerBatchCompression(kgo.Lz4Compression()))
 
-	windows, perRecord, arrays := w.collect(w.out), w.kafka.Consume(t, records), w.kafka.Consume(t, data)
-	windows.untilRecords(partitions * n)
-	perRecord.Until(patience, "all records", func() bool { return len(perRecord.Records) >= partitions*n })
-	arrays.Until(patience, "all arrays", func() bool { return len(arrays.Records) >= partitions*n/mainSize })
+	windows, perRecord, arrays := w.Collect(w.Out), w.Kafka.Consume(t, records), w.Kafka.Consume(t, data)
+	windows.UntilRecords(partitions * n)
+	perRecord.Until(job.Patience, "all records", func() bool { return len(perRecord.Records) >= partitions*n })
+	arrays.Until(job.Patience, "all arrays", func() bool { return len(arrays.Records) >= partitions*n/mainSize })
 	mongoWindows, mongoRecords := mongo.Collection(t, "d", "windows"), mongo.Collection(t, "d", "records")
-	lab.WaitFor(t, patience, "all documents", func() bool {
+	lab.WaitFor(t, job.Patience, "all documents", func() bool {
 		return len(lab.Documents(t, mongoWindows)) >= partitions*n/mainSize && len(lab.Documents(t, mongoRecords)) >= partitions*n
 	})
 	lab.Stop(t, programs...)
 
-	requireExact(t, w, windows.all(), partitions, n, mainSize)
-	requireExact(t, w, lab.MongoWindows(t, mongoWindows), partitions, n, mainSize)
+	job.RequireExact(t, w.Job, windows.All(), partitions, n, mainSize)
+	job.RequireExact(t, w.Job, lab.MongoWindows(t, mongoWindows), partitions, n, mainSize)
 	requireSameRecords(t, perRecord.ToEnd(), sent)
 	requireArrays(t, arrays.ToEnd(), partitions, n)
 	requireRecordDocuments(t, lab.Documents(t, mongoRecords), sent)
@@ -394,7 +395,7 @@ func requireArrays(t *testing.T, got []*kgo.Record, partitions, n int) {
 		if err := json.Unmarshal(r.Value, &data); err != nil {
 			t.Fatalf("the output is no array: %v\n%.300s", err, r.Value)
 		}
-		ins := inputsOf(t, []lab.Window{{Data: data}})
+		ins := job.InputsOf(t, []lab.Window{{Data: data}})
 		if len(ins) != mainSize {
 			t.Errorf("an array has %d elements", len(ins))
 		}
@@ -417,7 +418,7 @@ func requireRecordDocuments(t *testing.T, got []json.RawMessage, sent []*kgo.Rec
 		Topic     string
 		Partition int32
 		Key       string
-		Value     input
+		Value     job.Input
 		Headers   []struct{ Key, Value string }
 	}
 	byName := map[string]document{}
@@ -432,7 +433,7 @@ func requireRecordDocuments(t *testing.T, got []json.RawMessage, sent []*kgo.Rec
 		t.Fatalf("%d documents, %d of them distinct, want %d", len(got), len(byName), len(sent))
 	}
 	for _, s := range sent {
-		var in input
+		var in job.Input
 		if err := json.Unmarshal(s.Value, &in); err != nil {
 			t.Fatal(err)
 		}
@@ -451,16 +452,16 @@ func TestCase08FailingHandler(t *testing.T) {
 	const partitions, n, size = 2, 120, 10
 	w := newWorld(t, partitions)
 	settings := []string{"EMITTER=count", fmt.Sprintf("WINDOW_SIZE=%d", size), "HANDLER_ATTEMPTS=4"}
-	programs := []*lab.Program{w.ingest(), w.workerProgram("flaky", settings...), w.workerProgram("flaky", settings...)}
-	w.produce(partitions, 0, n)
+	programs := []*lab.Program{w.Ingest(), w.WorkerProgram("flaky", settings...), w.WorkerProgram("flaky", settings...)}
+	w.Produce(partitions, 0, n)
 	const written = n/size - 3 // but for the windows 2, 6 and 8 of each shard
-	out, dead := w.collect(w.out), w.kafka.Consume(t, w.out+".dead")
-	out.untilWindows(partitions * written)
-	dead.Until(patience, "dead letters", func() bool { return len(dead.Records) >= partitions*2 })
+	out, dead := w.Collect(w.Out), w.Kafka.Consume(t, w.Out+".dead")
+	out.UntilWindows(partitions * written)
+	dead.Until(job.Patience, "dead letters", func() bool { return len(dead.Records) >= partitions*2 })
 	lab.Stop(t, programs...)
 
 	perShard := map[string][]int64{}
-	for _, win := range out.all() {
+	for _, win := range out.All() {
 		perShard[win.Shard] = append(perShard[win.Shard], win.Seq)
 	}
 	for shard, got := range perShard {
@@ -490,7 +491,7 @@ func TestCase08FailingHandler(t *testing.T) {
 		t.Fatalf("%d dead letters, %d of them distinct, want %d", len(dead.Records), len(letters), partitions*2)
 	}
 	for p := range partitions {
-		shard := fmt.Sprintf("%s/%d", w.topic, p)
+		shard := fmt.Sprintf("%s/%d", w.Topic, p)
 		cursed, refused := letters[shard+" 2"], letters[shard+" 6"]
 		if cursed.Reason != "handler" || cursed.Attempts != 4 || !strings.Contains(cursed.Error, "cursed") || cursed.Last <= cursed.First {
 			t.Errorf("the letter of the window that always fails: %+v", cursed)
@@ -499,7 +500,7 @@ func TestCase08FailingHandler(t *testing.T) {
 			t.Errorf("the letter of the window that is refused: %+v", refused)
 		}
 		for seq, l := range map[int]letter{2: cursed, 6: refused} {
-			for i, in := range inputsOf(t, []lab.Window{l.Window}) {
+			for i, in := range job.InputsOf(t, []lab.Window{l.Window}) {
 				if in.P != p || in.I != seq*size+i {
 					t.Errorf("the letter of window %d of %s holds record %d of partition %d", seq, shard, in.I, in.P)
 				}
@@ -517,73 +518,73 @@ func TestCase09StopsAndKillsBetweenSteps(t *testing.T) {
 	const partitions, step, size, rounds = 3, 47, 10, 14
 	w := newWorld(t, partitions)
 	settings := []string{"EMITTER=count", fmt.Sprintf("WINDOW_SIZE=%d", size)}
-	ingest := w.ingest()
-	workers := []*lab.Program{w.worker(settings...), w.worker(settings...)}
-	out := w.collect(w.out)
+	ingest := w.Ingest()
+	workers := []*lab.Program{w.Worker(settings...), w.Worker(settings...)}
+	out := w.Collect(w.Out)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	for round := range rounds {
-		w.produce(partitions, round*step, (round+1)*step)
+		w.Produce(partitions, round*step, (round+1)*step)
 		// Sometimes the windows of this round are waited for, sometimes the faults come while they are made.
 		if random.IntN(2) == 0 {
-			out.untilRecords((round + 1) * step / size * size)
+			out.UntilRecords((round + 1) * step / size * size)
 		}
 		i := random.IntN(len(workers))
 		switch fault := random.IntN(5); fault {
 		case 0:
 			workers[i].Stop(t)
-			workers[i] = w.worker(settings...)
+			workers[i] = w.Worker(settings...)
 		case 1:
 			workers[i].Kill()
-			workers[i] = w.worker(settings...)
+			workers[i] = w.Worker(settings...)
 		case 2:
 			ingest.Kill()
-			ingest = w.ingest()
+			ingest = w.Ingest()
 		case 3:
 			ingest.Stop(t)
-			ingest = w.ingest()
+			ingest = w.Ingest()
 		case 4: // a zombie: it comes back when others have its shards
 			workers[i].Pause(t)
-			out.untilRecords((round + 1) * step / size * size)
+			out.UntilRecords((round + 1) * step / size * size)
 			workers[i].Resume(t)
 		}
 	}
-	out.untilRecords(partitions * (rounds * step / size * size))
+	out.UntilRecords(partitions * (rounds * step / size * size))
 	lab.Stop(t, append(workers, ingest)...)
-	requireExact(t, w, out.all(), partitions, rounds*step, size)
-	requireOrderInPartitions(t, out)
+	job.RequireExact(t, w.Job, out.All(), partitions, rounds*step, size)
+	job.RequireOrderInPartitions(t, out)
 }
 
 // SortedWindow works, written in Go by a user.
 func TestCase10SortedWindow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	ingest := w.ingest()
+	ingest := w.Ingest()
 	send := func(values ...int) {
 		t.Helper()
 		var records []*kgo.Record
 		for _, v := range values {
-			records = append(records, &kgo.Record{Topic: w.topic, Value: fmt.Appendf(nil, `{"value":%d}`, v)})
+			records = append(records, &kgo.Record{Topic: w.Topic, Value: fmt.Appendf(nil, `{"value":%d}`, v)})
 		}
-		w.kafka.Produce(t, records)
+		w.Kafka.Produce(t, records)
 	}
 	send(9, 8, 3, 6, 2, 4, 10, 1, 12, 14)
-	lab.WaitFor(t, patience, "the buffer to hold every record", func() bool { return w.buffered(1) == 10 })
-	programs := []*lab.Program{ingest, w.workerProgram("sorted", "EMITTER=sorted"), w.workerProgram("sorted", "EMITTER=sorted")}
-	out := w.collect(w.out)
-	out.untilWindows(1)
+	lab.WaitFor(t, job.Patience, "the buffer to hold every record", func() bool { return w.Buffered(1) == 10 })
+	programs := []*lab.Program{ingest, w.WorkerProgram("sorted", "EMITTER=sorted"), w.WorkerProgram("sorted", "EMITTER=sorted")}
+	out := w.Collect(w.Out)
+	out.UntilWindows(1)
 	send(5, 16)
-	out.untilWindows(2)
+	out.UntilWindows(2)
 	send(0, 18, 20, 7, 11)
 	lab.Stop(t, programs...)
 	var got [][]int
-	for _, win := range byShard(t, out.all())[w.topic+"/0"] {
+	for _, win := range job.ByShard(t, out.All())[w.Topic+"/0"] {
 		if win.Reason != "ready" || win.Emitter != "sorted" {
 			t.Errorf("%v is by %s for the reason %s", win, win.Emitter, win.Reason)
 		}
 		var values []int
-		for _, in := range inputsOf(t, []lab.Window{win}) {
+		for _, in := range job.InputsOf(t, []lab.Window{win}) {
 			values = append(values, in.Value)
 		}
 		got = append(got, values)

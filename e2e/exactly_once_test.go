@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/windrow-io/windrow/e2e/job"
 	"github.com/windrow-io/windrow/e2e/lab"
 )
 
@@ -24,74 +25,74 @@ const feeding = 6 * time.Second
 func TestMainJobKafkaToKafka(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, mainPartitions)
-	w.produce(mainPartitions, 0, mainPerPartition)
-	programs := []*lab.Program{w.ingest(), w.worker(mainWindows...), w.worker(mainWindows...)}
-	out := w.collect(w.out)
-	out.untilRecords(mainTotal)
+	w.Produce(mainPartitions, 0, mainPerPartition)
+	programs := []*lab.Program{w.Ingest(), w.Worker(mainWindows...), w.Worker(mainWindows...)}
+	out := w.Collect(w.Out)
+	out.UntilRecords(mainTotal)
 	lab.Stop(t, programs...)
-	requireExact(t, w, out.all(), mainPartitions, mainPerPartition, mainSize)
-	requireOrderInPartitions(t, out)
+	job.RequireExact(t, w.Job, out.All(), mainPartitions, mainPerPartition, mainSize)
+	job.RequireOrderInPartitions(t, out)
 }
 
 func TestMainJobWithWorkerAndIngestKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, mainPartitions)
-	ingest, first, second := w.ingest(), w.worker(mainWindows...), w.worker(mainWindows...)
-	fed := w.trickle(mainPartitions, mainPerPartition, feeding)
-	out := w.collect(w.out)
-	out.untilRecords(mainTotal / 4)
+	ingest, first, second := w.Ingest(), w.Worker(mainWindows...), w.Worker(mainWindows...)
+	fed := w.Trickle(mainPartitions, mainPerPartition, feeding)
+	out := w.Collect(w.Out)
+	out.UntilRecords(mainTotal / 4)
 	first.Kill()
-	out.untilRecords(mainTotal / 2)
+	out.UntilRecords(mainTotal / 2)
 	ingest.Kill()
-	ingest = w.ingest()
+	ingest = w.Ingest()
 	<-fed
-	out.untilRecords(mainTotal)
+	out.UntilRecords(mainTotal)
 	lab.Stop(t, ingest, second)
-	requireExact(t, w, out.all(), mainPartitions, mainPerPartition, mainSize)
-	requireOrderInPartitions(t, out)
+	job.RequireExact(t, w.Job, out.All(), mainPartitions, mainPerPartition, mainSize)
+	job.RequireOrderInPartitions(t, out)
 }
 
 func TestMainJobWithFlushAll(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, mainPartitions)
-	programs := []*lab.Program{w.ingest(), w.worker(mainWindows...), w.worker(mainWindows...)}
-	fed := w.trickle(mainPartitions, mainPerPartition, feeding)
-	out := w.collect(w.out)
-	out.untilRecords(mainTotal / 3)
-	w.redis.FlushAll(t)
-	out.untilRecords(mainTotal / 3 * 2)
-	w.redis.FlushAll(t)
+	programs := []*lab.Program{w.Ingest(), w.Worker(mainWindows...), w.Worker(mainWindows...)}
+	fed := w.Trickle(mainPartitions, mainPerPartition, feeding)
+	out := w.Collect(w.Out)
+	out.UntilRecords(mainTotal / 3)
+	w.Redis.FlushAll(t)
+	out.UntilRecords(mainTotal / 3 * 2)
+	w.Redis.FlushAll(t)
 	<-fed
-	out.untilRecords(mainTotal)
+	out.UntilRecords(mainTotal)
 	lab.Stop(t, programs...)
-	requireExact(t, w, out.all(), mainPartitions, mainPerPartition, mainSize)
-	requireOrderInPartitions(t, out)
+	job.RequireExact(t, w.Job, out.All(), mainPartitions, mainPerPartition, mainSize)
+	job.RequireOrderInPartitions(t, out)
 }
 
 func TestMainJobWithLanesCutAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, mainPartitions)
-	programs := []*lab.Program{w.ingest(), w.worker(mainWindows...), w.worker(mainWindows...)}
-	fed := w.trickle(mainPartitions, mainPerPartition, feeding)
-	out := w.collect(w.out)
+	programs := []*lab.Program{w.Ingest(), w.Worker(mainWindows...), w.Worker(mainWindows...)}
+	fed := w.Trickle(mainPartitions, mainPerPartition, feeding)
+	out := w.Collect(w.Out)
 	cut := func() {
 		t.Helper()
-		for _, lane := range w.redis.Lanes(t, w.stream) {
-			if err := w.redis.Client(t).XTrimMaxLen(t.Context(), lane, 0).Err(); err != nil {
+		for _, lane := range w.Redis.Lanes(t, w.Stream) {
+			if err := w.Redis.Client(t).XTrimMaxLen(t.Context(), lane, 0).Err(); err != nil {
 				t.Fatalf("XTRIM %s: %v", lane, err)
 			}
 		}
 	}
 	for _, part := range []int{8, 4, 2} {
-		out.untilRecords(mainTotal / part)
+		out.UntilRecords(mainTotal / part)
 		cut()
 	}
 	<-fed
 	cut()
-	out.untilRecords(mainTotal)
+	out.UntilRecords(mainTotal)
 	lab.Stop(t, programs...)
-	requireExact(t, w, out.all(), mainPartitions, mainPerPartition, mainSize)
-	requireOrderInPartitions(t, out)
+	job.RequireExact(t, w.Job, out.All(), mainPartitions, mainPerPartition, mainSize)
+	job.RequireOrderInPartitions(t, out)
 }
 
 // With workers paused while lanes are cut away, records are sure to be missing from the buffer that nobody has read.
@@ -99,22 +100,22 @@ func TestRecordsCutAwayUnreadComeFromTheSource(t *testing.T) {
 	t.Parallel()
 	const partitions, n = 2, 5_000
 	w := newWorld(t, partitions)
-	ingest := w.ingest()
-	w.produce(partitions, 0, n)
-	lab.WaitFor(t, patience, "the buffer to hold every record", func() bool { return w.buffered(partitions) == partitions*n })
-	for _, lane := range w.redis.Lanes(t, w.stream) {
-		if err := w.redis.Client(t).XTrimMaxLen(t.Context(), lane, 0).Err(); err != nil {
+	ingest := w.Ingest()
+	w.Produce(partitions, 0, n)
+	lab.WaitFor(t, job.Patience, "the buffer to hold every record", func() bool { return w.Buffered(partitions) == partitions*n })
+	for _, lane := range w.Redis.Lanes(t, w.Stream) {
+		if err := w.Redis.Client(t).XTrimMaxLen(t.Context(), lane, 0).Err(); err != nil {
 			t.Fatalf("XTRIM %s: %v", lane, err)
 		}
 	}
-	if held := w.redis.Waiting(t, w.stream); held != 0 {
+	if held := w.Redis.Waiting(t, w.Stream); held != 0 {
 		t.Fatalf("%d entries are left after XTRIM", held)
 	}
-	first, second := w.worker(mainWindows...), w.worker(mainWindows...)
-	out := w.collect(w.out)
-	out.untilRecords(partitions * n)
+	first, second := w.Worker(mainWindows...), w.Worker(mainWindows...)
+	out := w.Collect(w.Out)
+	out.UntilRecords(partitions * n)
 	lab.Stop(t, ingest, first, second)
-	requireExact(t, w, out.all(), partitions, n, mainSize)
+	job.RequireExact(t, w.Job, out.All(), partitions, n, mainSize)
 }
 
 func TestMainJobIntoMongo(t *testing.T) {
@@ -122,8 +123,8 @@ func TestMainJobIntoMongo(t *testing.T) {
 	w := newWorld(t, mainPartitions)
 	mongo := lab.Mongo(t)
 	settings := append([]string{"SINK=mongo", "MONGO_URL=" + mongo.URL, "MONGO_DATABASE=d", "MONGO_COLLECTION=c"}, mainWindows...)
-	w.produce(mainPartitions, 0, mainPerPartition)
-	ingest, first, second := w.ingest(), w.worker(settings...), w.worker(settings...)
+	w.Produce(mainPartitions, 0, mainPerPartition)
+	ingest, first, second := w.Ingest(), w.Worker(settings...), w.Worker(settings...)
 	collection := mongo.Collection(t, "d", "c")
 	holds := func(windows int64) func() bool {
 		return func() bool {
@@ -131,9 +132,9 @@ func TestMainJobIntoMongo(t *testing.T) {
 			return err == nil && n >= windows
 		}
 	}
-	lab.WaitFor(t, patience, "all windows in MongoDB", holds(mainTotal/mainSize))
+	lab.WaitFor(t, job.Patience, "all windows in MongoDB", holds(mainTotal/mainSize))
 	lab.Stop(t, ingest, first, second)
-	requireExact(t, w, lab.MongoWindows(t, collection), mainPartitions, mainPerPartition, mainSize)
+	job.RequireExact(t, w.Job, lab.MongoWindows(t, collection), mainPartitions, mainPerPartition, mainSize)
 }
 
 func TestMainJobIntoMongoWithWorkerAndIngestKilled(t *testing.T) {
@@ -142,12 +143,12 @@ func TestMainJobIntoMongoWithWorkerAndIngestKilled(t *testing.T) {
 	mongo := lab.Mongo(t)
 	proxy := lab.NewProxy(t, mongo.Addr)
 	settings := append([]string{"SINK=mongo", "MONGO_URL=mongodb://" + proxy.Addr, "MONGO_DATABASE=d", "MONGO_COLLECTION=c"}, mainWindows...)
-	ingest, first, second := w.ingest(), w.worker(settings...), w.worker(settings...)
-	fed := w.trickle(mainPartitions, mainPerPartition, feeding)
+	ingest, first, second := w.Ingest(), w.Worker(settings...), w.Worker(settings...)
+	fed := w.Trickle(mainPartitions, mainPerPartition, feeding)
 	collection := mongo.Collection(t, "d", "c")
 	until := func(windows int64) {
 		t.Helper()
-		lab.WaitFor(t, patience, "windows in MongoDB", func() bool {
+		lab.WaitFor(t, job.Patience, "windows in MongoDB", func() bool {
 			n, err := collection.EstimatedDocumentCount(t.Context())
 			return err == nil && n >= windows
 		})
@@ -157,13 +158,13 @@ func TestMainJobIntoMongoWithWorkerAndIngestKilled(t *testing.T) {
 	first.Kill()
 	until(windows / 3)
 	proxy.DropReplies() // what was written then is written again
-	second.NotReady(t, patience, "mongo")
+	second.NotReady(t, job.Patience, "mongo")
 	proxy.Accept()
 	until(windows / 2)
 	ingest.Kill()
-	ingest = w.ingest()
+	ingest = w.Ingest()
 	<-fed
 	until(windows)
 	lab.Stop(t, ingest, second)
-	requireExact(t, w, lab.MongoWindows(t, collection), mainPartitions, mainPerPartition, mainSize)
+	job.RequireExact(t, w.Job, lab.MongoWindows(t, collection), mainPartitions, mainPerPartition, mainSize)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
+	"github.com/windrow-io/windrow/e2e/job"
 	"github.com/windrow-io/windrow/e2e/lab"
 )
 
@@ -15,25 +16,24 @@ import (
 func (w *world) faulty(t *testing.T, parts []int, fault func(), settings ...string) {
 	t.Helper()
 	settings = append(settings, mainWindows...)
-	programs := []*lab.Program{w.ingest(settings[:len(settings)-len(mainWindows)]...), w.worker(settings...), w.worker(settings...)}
-	fed := w.trickle(mainPartitions, mainPerPartition, feeding)
-	out := w.collect(w.out)
+	programs := []*lab.Program{w.Ingest(settings[:len(settings)-len(mainWindows)]...), w.Worker(settings...), w.Worker(settings...)}
+	fed := w.Trickle(mainPartitions, mainPerPartition, feeding)
+	out := w.Collect(w.Out)
 	for _, part := range parts {
-		out.untilRecords(mainTotal / part)
+		out.UntilRecords(mainTotal / part)
 		fault()
 	}
 	<-fed
-	out.untilRecords(mainTotal)
+	out.UntilRecords(mainTotal)
 	lab.Stop(t, programs...)
-	requireExact(t, w, out.all(), mainPartitions, mainPerPartition, mainSize)
-	requireOrderInPartitions(t, out)
+	job.RequireExact(t, w.Job, out.All(), mainPartitions, mainPerPartition, mainSize)
+	job.RequireOrderInPartitions(t, out)
 }
 
 func privateWorld(t *testing.T, redis *lab.RedisServer, options ...lab.KafkaOption) *world {
 	t.Helper()
-	w := &world{t: t, kafka: lab.Kafka(t, append(options, lab.WithoutAutoCreate())...), redis: redis}
-	w.name()
-	w.createTopics(mainPartitions)
+	w := &world{job.On(t, lab.Kafka(t, append(options, lab.WithoutAutoCreate())...), redis)}
+	w.CreateTopics(mainPartitions)
 	return w
 }
 
@@ -43,9 +43,9 @@ func TestMainJobWithBrokerPaused(t *testing.T) {
 	t.Parallel()
 	w := privateWorld(t, lab.Redis(t), lab.Property("broker.session.timeout.ms", "60000"))
 	w.faulty(t, []int{8, 3}, func() {
-		w.kafka.Pause(t)
+		w.Kafka.Pause(t)
 		time.Sleep(3 * time.Second)
-		w.kafka.Resume(t)
+		w.Kafka.Resume(t)
 	})
 }
 
@@ -53,13 +53,13 @@ func TestMainJobWithBrokerPaused(t *testing.T) {
 func TestMainJobWithKafkaRepliesLost(t *testing.T) {
 	t.Parallel()
 	w := privateWorld(t, lab.Redis(t), lab.BehindProxy())
-	w.faulty(t, []int{10, 6, 4, 3, 2}, func() { loseReplies(w.kafka.Proxy) }, "KAFKA_BROKERS="+w.kafka.Proxy.Addr)
+	w.faulty(t, []int{10, 6, 4, 3, 2}, func() { loseReplies(w.Kafka.Proxy) }, "KAFKA_BROKERS="+w.Kafka.Proxy.Addr)
 }
 
 func TestMainJobWithRedisRepliesLost(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, mainPartitions)
-	proxy := lab.NewProxy(t, w.redis.Addr)
+	proxy := lab.NewProxy(t, w.Redis.Addr)
 	w.faulty(t, []int{10, 6, 4, 3, 2}, func() { loseReplies(proxy) }, "REDIS_URL=redis://"+proxy.Addr)
 }
 
@@ -74,8 +74,8 @@ func TestMainJobWithRedisKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, mainPartitions)
 	w.faulty(t, []int{6, 2}, func() {
-		w.redis.Kill()
-		w.redis.Start(t)
+		w.Redis.Kill()
+		w.Redis.Start(t)
 	})
 }
 
@@ -84,21 +84,21 @@ func TestScaling(t *testing.T) {
 	t.Parallel()
 	const few, many, n, size = 2, 5, 3_000, 100
 	w := newWorld(t, few)
-	ingest, first := w.ingest(), w.worker(mainWindows...)
-	out := w.collect(w.out)
-	w.produce(few, 0, n)
-	out.untilRecords(few * n)
+	ingest, first := w.Ingest(), w.Worker(mainWindows...)
+	out := w.Collect(w.Out)
+	w.Produce(few, 0, n)
+	out.UntilRecords(few * n)
 
-	if _, err := w.kafka.Admin(t).CreatePartitions(t.Context(), many-few, w.topic); err != nil {
+	if _, err := w.Kafka.Admin(t).CreatePartitions(t.Context(), many-few, w.Topic); err != nil {
 		t.Fatal(err)
 	}
-	second, third := w.worker(mainWindows...), w.worker(mainWindows...)
-	lab.WaitFor(t, patience, "the source to have its partitions", func() bool { return w.partitions() == many })
+	second, third := w.Worker(mainWindows...), w.Worker(mainWindows...)
+	lab.WaitFor(t, job.Patience, "the source to have its partitions", func() bool { return w.partitions() == many })
 	for p := few; p < many; p++ {
-		w.kafka.Produce(t, w.inputs(p, 0, n))
+		w.Kafka.Produce(t, w.Inputs(p, 0, n))
 	}
-	out.untilRecords(many * n)
-	lab.WaitFor(t, patience, "every worker to hold a shard", func() bool {
+	out.UntilRecords(many * n)
+	lab.WaitFor(t, job.Patience, "every worker to hold a shard", func() bool {
 		for _, p := range []*lab.Program{first, second, third} {
 			if shards, _ := p.Metric("windrow_process_shards"); shards == 0 {
 				return false
@@ -107,18 +107,18 @@ func TestScaling(t *testing.T) {
 		return true
 	})
 	lab.Stop(t, first, second)
-	w.produce(many, n, 2*n)
-	out.untilRecords(many * 2 * n)
+	w.Produce(many, n, 2*n)
+	out.UntilRecords(many * 2 * n)
 	lab.Stop(t, ingest, third)
-	requireExact(t, w, out.all(), many, 2*n, size)
-	requireOrderInPartitions(t, out)
+	job.RequireExact(t, w.Job, out.All(), many, 2*n, size)
+	job.RequireOrderInPartitions(t, out)
 }
 
 func (w *world) partitions() int {
-	w.t.Helper()
-	details, err := w.kafka.Admin(w.t).ListTopics(w.t.Context(), w.topic)
+	w.T.Helper()
+	details, err := w.Kafka.Admin(w.T).ListTopics(w.T.Context(), w.Topic)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	n := 0
 	details.EachPartition(func(kadm.PartitionDetail) { n++ })
@@ -147,15 +147,14 @@ func TestSecuredKafka(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{t: t, kafka: k, redis: lab.Redis(t)}
-			w.name()
-			w.createTopics(partitions)
-			w.produce(partitions, 0, n)
-			programs := []*lab.Program{w.ingest(settings...), w.worker(append(settings, mainWindows...)...)}
-			out := w.collect(w.out)
-			out.untilRecords(partitions * n)
+			w := &world{job.On(t, k, lab.Redis(t))}
+			w.CreateTopics(partitions)
+			w.Produce(partitions, 0, n)
+			programs := []*lab.Program{w.Ingest(settings...), w.Worker(append(settings, mainWindows...)...)}
+			out := w.Collect(w.Out)
+			out.UntilRecords(partitions * n)
 			lab.Stop(t, programs...)
-			requireExact(t, w, out.all(), partitions, n, size)
+			job.RequireExact(t, w.Job, out.All(), partitions, n, size)
 			for _, p := range programs {
 				if strings.Contains(p.Log(), s.Password) {
 					t.Errorf("%s logs the password", p.Name)

@@ -1,4 +1,4 @@
-package e2e
+package job
 
 import (
 	"encoding/json"
@@ -9,9 +9,9 @@ import (
 	"github.com/windrow-io/windrow/e2e/lab"
 )
 
-// byShard groups windows by shard, each in the order of their numbers, and requires these to be 0, 1, 2, … without gap or
+// ByShard groups windows by shard, each in the order of their numbers, and requires these to be 0, 1, 2, … without gap or
 // repeat, and all ids to be distinct.
-func byShard(t testing.TB, windows []lab.Window) map[string][]lab.Window {
+func ByShard(t testing.TB, windows []lab.Window) map[string][]lab.Window {
 	t.Helper()
 	shards := map[string][]lab.Window{}
 	ids := map[string]lab.Window{}
@@ -44,13 +44,13 @@ func seqs(ws []lab.Window) string {
 	return fmt.Sprint(s)
 }
 
-// inputsOf decodes the records of windows, in their order.
-func inputsOf(t testing.TB, windows []lab.Window) []input {
+// InputsOf decodes the records of windows, in their order.
+func InputsOf(t testing.TB, windows []lab.Window) []Input {
 	t.Helper()
-	var all []input
+	var all []Input
 	for _, w := range windows {
 		for _, d := range w.Data {
-			var in input
+			var in Input
 			if err := json.Unmarshal(d, &in); err != nil {
 				t.Fatalf("%v holds %.200s: %v", w, d, err)
 			}
@@ -60,10 +60,10 @@ func inputsOf(t testing.TB, windows []lab.Window) []input {
 	return all
 }
 
-// requireInOrder requires the records of a source partition, each exactly once and in their order.
-func requireInOrder(t testing.TB, windows []lab.Window, partition, n int) {
+// RequireInOrder requires the records of a source partition, each exactly once and in their order.
+func RequireInOrder(t testing.TB, windows []lab.Window, partition, n int) {
 	t.Helper()
-	got := inputsOf(t, windows)
+	got := InputsOf(t, windows)
 	for i, in := range got {
 		if in.P != partition || in.I != i {
 			t.Fatalf("partition %d: the %d-th record is number %d of partition %d", partition, i, in.I, in.P)
@@ -74,38 +74,38 @@ func requireInOrder(t testing.TB, windows []lab.Window, partition, n int) {
 	}
 }
 
-// requireExact requires n records of each partition exactly once, per partition in order, in count windows of exactly
+// RequireExact requires n records of each partition exactly once, per partition in order, in count windows of exactly
 // size.
-func requireExact(t testing.TB, w *world, windows []lab.Window, partitions, n, size int) {
+func RequireExact(t testing.TB, w *Job, windows []lab.Window, partitions, n, size int) {
 	t.Helper()
-	shards := byShard(t, windows)
+	shards := ByShard(t, windows)
 	if len(shards) != partitions {
 		t.Errorf("%d shards gave windows, want %d", len(shards), partitions)
 	}
 	for p := range partitions {
-		shard := fmt.Sprintf("%s/%d", w.topic, p)
+		shard := fmt.Sprintf("%s/%d", w.Topic, p)
 		ws := shards[shard]
 		if len(ws) != n/size {
 			t.Errorf("%s gave %d windows, want %d", shard, len(ws), n/size)
 		}
 		for _, win := range ws {
-			if win.Count != size || win.Reason != "count" || win.Emitter != "count" || win.Stream != w.stream {
-				t.Fatalf("%v of stream %s by %s: want %d records of stream %s for the reason count", win, win.Stream, win.Emitter, size, w.stream)
+			if win.Count != size || win.Reason != "count" || win.Emitter != "count" || win.Stream != w.Stream {
+				t.Fatalf("%v of stream %s by %s: want %d records of stream %s for the reason count", win, win.Stream, win.Emitter, size, w.Stream)
 			}
 		}
-		requireInOrder(t, ws, p, n/size*size)
+		RequireInOrder(t, ws, p, n/size*size)
 	}
 }
 
-// requireOrderInPartitions requires that in each partition of the output every shard's windows come in their order.
-func requireOrderInPartitions(t testing.TB, c *collected) {
+// RequireOrderInPartitions requires that in each partition of the output every shard's windows come in their order.
+func RequireOrderInPartitions(t testing.TB, c *Collected) {
 	t.Helper()
 	type place struct {
 		partition int32
 		shard     string
 	}
 	last := map[place]int64{}
-	for i, w := range c.windows {
+	for i, w := range c.Windows {
 		at := place{c.Records[i].Partition, w.Shard}
 		if before, seen := last[at]; seen && w.Seq <= before {
 			t.Fatalf("%v comes after number %d in partition %d of the output", w, before, at.partition)
