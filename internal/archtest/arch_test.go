@@ -19,7 +19,7 @@ const module = "github.com/windrow-io/windrow/"
 
 // layers, from the bottom up: a package may import those of the layers below its own. A new package gets its place here.
 var layers = [][]string{
-	{"pkg/record", "internal/ops", "internal/pause", "internal/await", "internal/kafkatest", "internal/redistest", "internal/archtest", "pkg/sink/internal/meter"},
+	{"pkg/record", "internal/fault", "internal/ops", "internal/pause", "internal/await", "internal/kafkatest", "internal/redistest", "internal/archtest", "pkg/sink/internal/meter"},
 	{"pkg/field", "pkg/emit", "internal/wire", "pkg/buffer", "internal/lanetest"},
 	{"pkg/window", "pkg/source", "pkg/journal"},
 	{"pkg/sink", "internal/config"},
@@ -144,7 +144,7 @@ func TestPurePackagesAskNobody(t *testing.T) {
 }
 
 func TestOnlyConfigReadsTheEnvironment(t *testing.T) {
-	readers := []string{"internal/config", "internal/redistest"}
+	readers := []string{"internal/config", "internal/fault", "internal/redistest"}
 	for _, s := range sources(t) {
 		if slices.Contains(readers, s.pkg) {
 			continue

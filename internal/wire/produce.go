@@ -7,6 +7,7 @@ import (
 
 	"github.com/segmentio/kafka-go/protocol"
 
+	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/pkg/record"
 )
 
@@ -37,10 +38,12 @@ type Produced struct {
 // transactional id, empty for none. The error is the transport's; the results, in the order of batches, are the broker's.
 func (c *Cluster) Produce(ctx context.Context, broker int32, txn string, batches []Raw, timeout time.Duration) ([]Produced, error) {
 	var res []Produced
+	fault.Point("produce.before")
 	err := c.do(ctx, timeout+produceSlack, &exchange{api: protocol.Produce, broker: broker, talk: func(l *line) (err error) {
 		res, err = l.produce(txn, batches, timeout)
 		return err
 	}})
+	fault.Point("produce.after")
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 
+	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/pkg/record"
 )
 
@@ -33,6 +34,7 @@ func (t *Transaction) ID() string { return t.id }
 // refuses the old epoch from then on. kafka.ConcurrentTransactions (51) and 16, 14, 15 mean: ask again.
 func (t *Transaction) Init(ctx context.Context) (record.Producer, error) {
 	var p record.Producer
+	fault.Point("txn.init.before")
 	err := t.do(ctx, protocol.InitProducerId, func(w *encoder) {
 		// Version 1 has no producer id and epoch: always a new epoch, never one that is carried on.
 		w.str(t.id)
@@ -42,11 +44,14 @@ func (t *Transaction) Init(ctx context.Context) (record.Producer, error) {
 		p = record.Producer{ID: d.i64(), Epoch: d.i16()}
 		return err
 	})
+	fault.Point("txn.init.after")
 	return p, err
 }
 
 // Add is AddPartitionsToTxn. The broker takes all of the partitions or none.
 func (t *Transaction) Add(ctx context.Context, p record.Producer, partitions map[string][]int32) error {
+	fault.Point("txn.add.before")
+	defer fault.Point("txn.add.after")
 	return t.do(ctx, protocol.AddPartitionsToTxn, func(w *encoder) {
 		w.str(t.id)
 		w.i64(p.ID)
@@ -82,6 +87,8 @@ func isNotAttempted(err error) bool {
 
 // End is EndTxn.
 func (t *Transaction) End(ctx context.Context, p record.Producer, commit bool) error {
+	fault.Point("txn.end.before")
+	defer fault.Point("txn.end.after")
 	return t.do(ctx, protocol.EndTxn, func(w *encoder) {
 		w.str(t.id)
 		w.i64(p.ID)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/windrow-io/windrow/internal/fault"
 )
 
 // Tail is the end of a lane.
@@ -92,7 +94,9 @@ func (a *Appender) Append(ctx context.Context, e Append) (Tail, error) {
 	if len(e.Batches) == 0 {
 		e.Batches = nil
 	}
+	fault.Point("append.before")
 	t, err := a.append(ctx, e)
+	fault.Point("append.after")
 	if err == nil {
 		if e.Batches != nil {
 			appendedEntries.Inc()

@@ -8,12 +8,16 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/windrow-io/windrow/internal/fault"
 )
 
 // TakeLease takes the right to work on a shard if it is free or already holder's. It is for liveness only: two holders at
 // once do no harm. It passes also when Redis is full.
 func (b *Buffer) TakeLease(ctx context.Context, pipeline, shard, holder string, ttl time.Duration) (bool, error) {
+	fault.Point("lease.take.before")
 	n, err := must(ctx, b.rdb, takeScript, []string{b.leaseKey(pipeline, shard)}, holder, ttl.Milliseconds()).Int()
+	fault.Point("lease.take.after")
 	if err != nil {
 		return false, fmt.Errorf("take the lease of shard %s: %w", shard, err)
 	}
@@ -30,6 +34,8 @@ func (b *Buffer) RenewLeases(ctx context.Context, pipeline string, shards []stri
 	if len(shards) == 0 {
 		return held, nil
 	}
+	fault.Point("lease.renew.before")
+	defer fault.Point("lease.renew.after")
 	cmds, _ := b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
 		for _, s := range shards {
 			p.Eval(ctx, renewScript, []string{b.leaseKey(pipeline, s)}, holder, ttl.Milliseconds())
@@ -53,6 +59,8 @@ func (b *Buffer) RenewLeases(ctx context.Context, pipeline string, shards []stri
 
 // ReleaseLease gives a lease back if it is holder's.
 func (b *Buffer) ReleaseLease(ctx context.Context, pipeline, shard, holder string) error {
+	fault.Point("lease.release.before")
+	defer fault.Point("lease.release.after")
 	n, err := b.rdb.Eval(ctx, releaseScript, []string{b.leaseKey(pipeline, shard)}, holder).Int()
 	if err != nil {
 		return fmt.Errorf("release the lease of shard %s: %w", shard, err)
@@ -89,7 +97,9 @@ func (b *Buffer) Leases(ctx context.Context, pipeline string, shards []string) (
 // Beat writes the worker's heartbeat by Redis's clock, forgets workers silent for longer than ttl, and returns those that
 // live, sorted. It passes also when Redis is full.
 func (b *Buffer) Beat(ctx context.Context, pipeline, worker string, ttl time.Duration) ([]string, error) {
+	fault.Point("heartbeat.before")
 	live, err := must(ctx, b.rdb, beatScript, []string{b.workersKey(pipeline)}, worker, ttl.Milliseconds()).StringSlice()
+	fault.Point("heartbeat.after")
 	if err != nil {
 		return nil, fmt.Errorf("heartbeat of worker %s: %w", worker, err)
 	}
@@ -99,6 +109,8 @@ func (b *Buffer) Beat(ctx context.Context, pipeline, worker string, ttl time.Dur
 
 // Leave removes the worker's heartbeat, and its consumers where they hold nothing pending.
 func (b *Buffer) Leave(ctx context.Context, pipeline, worker string) error {
+	fault.Point("leave.before")
+	defer fault.Point("leave.after")
 	if err := b.rdb.ZRem(ctx, b.workersKey(pipeline), worker).Err(); err != nil {
 		return fmt.Errorf("worker %s leaves: %w", worker, err)
 	}

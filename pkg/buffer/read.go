@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/pkg/record"
 )
 
@@ -185,7 +186,10 @@ func (r *Reader) read(ctx context.Context, m *memory, block time.Duration, count
 		cmds = append(cmds, group)
 	}
 	m.out.reset()
-	if err := r.do(ctx, &m.out, cmds...); err != nil {
+	fault.Point("read.before")
+	err := r.do(ctx, &m.out, cmds...)
+	fault.Point("read.after")
+	if err != nil {
 		return err
 	}
 	if err := r.take(m, count); err != nil {
@@ -383,6 +387,8 @@ func (r *Reader) makeGroups(ctx context.Context) error {
 	for _, l := range r.lanes {
 		cmds = append(cmds, []any{"XGROUP", "CREATE", l.key, r.pipeline, "0", "MKSTREAM"})
 	}
+	fault.Point("group.before")
+	defer fault.Point("group.after")
 	if err := r.do(ctx, &r.heal, cmds...); err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/windrow-io/windrow/internal/fault"
 )
 
 // Settings belong to the stream, not to a pipeline.
@@ -24,7 +26,9 @@ type Settings struct {
 // Claim writes the stream's settings if it has none, and returns those it has. ErrSettings if Shards or ShardKey differ.
 // The others are replaced.
 func (b *Buffer) Claim(ctx context.Context, s Settings) (Settings, error) {
+	fault.Point("claim.before")
 	v, err := b.rdb.Eval(ctx, claimScript, []string{b.settingsKey()}, s.Shards, s.ShardKey, s.Start, s.Group, s.Isolation).StringSlice()
+	fault.Point("claim.after")
 	if err != nil {
 		return Settings{}, fmt.Errorf("claim the stream %s: %w", b.stream, full(err))
 	}
@@ -80,6 +84,8 @@ func (b *Buffer) Register(ctx context.Context, shard string, lanes ...string) er
 	for _, l := range lanes {
 		args = append(args, l)
 	}
+	fault.Point("register.before")
+	defer fault.Point("register.after")
 	if err := b.rdb.Eval(ctx, registerScript, []string{b.shardsKey()}, args...).Err(); err != nil {
 		return fmt.Errorf("register shard %s: %w", shard, full(err))
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
+
+	"github.com/windrow-io/windrow/internal/fault"
 )
 
 // pending is how many pending entries are asked for, and acknowledged, at once.
@@ -58,7 +60,10 @@ func (p *publication) publish(ctx context.Context) error {
 	if err := p.look(ctx); err != nil {
 		return err
 	}
-	if err := p.write(ctx); err != nil {
+	fault.Point("trim.before")
+	err := p.write(ctx)
+	fault.Point("trim.after")
+	if err != nil {
 		return err
 	}
 	for i := range p.marks {

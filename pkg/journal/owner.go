@@ -7,6 +7,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/record"
 )
@@ -134,7 +135,9 @@ func (o *Owner) Checkpoint(ctx context.Context, c *Checkpoint) error {
 		if err != nil {
 			return err
 		}
+		fault.Point("checkpoint.before")
 		offsets, err := o.writer.commit(ctx, batches)
+		fault.Point("checkpoint.after")
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/record"
 )
@@ -121,7 +122,10 @@ func (j *Journal) begin(ctx context.Context, propose func(context.Context) (Star
 	}
 	var b record.Builder
 	b.Add(time.Now().UnixMilli(), []byte(startKey), value)
-	if _, err := w.commit(ctx, []wire.Batch{w.journalBatch(&b)}); err != nil {
+	fault.Point("start.before")
+	_, err = w.commit(ctx, []wire.Batch{w.journalBatch(&b)})
+	fault.Point("start.after")
+	if err != nil {
 		return nil, err
 	}
 	j.partitions.Store(int32(s.Partitions))

@@ -9,6 +9,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/record"
 )
@@ -127,7 +128,9 @@ func (w *writer) remedy(err error) error {
 func (w *writer) mark(ctx context.Context, key []byte) (offset int64, err error) {
 	var b record.Builder
 	b.Add(time.Now().UnixMilli(), key, []byte{version})
+	fault.Point("mark.before")
 	offsets, err := w.produce(ctx, []wire.Batch{{Topic: w.j.o.Topic, Partition: w.partition, Builder: &b}}, false)
+	fault.Point("mark.after")
 	if err != nil {
 		return 0, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/internal/wire"
 )
 
@@ -62,6 +63,8 @@ func (j *Journal) countPartitions(ctx context.Context) (int, error) {
 }
 
 func (j *Journal) create(ctx context.Context) error {
+	fault.Point("topic.create.before")
+	defer fault.Point("topic.create.after")
 	res, err := j.cluster.Client().CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
 		Topic: j.o.Topic, NumPartitions: j.o.Partitions, ReplicationFactor: -1,
 		ConfigEntries: []kafka.ConfigEntry{

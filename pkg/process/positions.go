@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/source"
@@ -129,6 +130,8 @@ func (p *positions) commit(ctx context.Context, marks map[string][]buffer.Mark) 
 	if len(topics) == 0 {
 		return nil
 	}
+	fault.Point("offsets.worker.before")
+	defer fault.Point("offsets.worker.after")
 	r, err := p.w.o.Source.Client().OffsetCommit(ctx, &kafka.OffsetCommitRequest{
 		GroupID: p.w.o.Settings.Pipeline, GenerationID: -1, Topics: topics,
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/internal/wire"
 )
 
@@ -59,6 +60,8 @@ func Commit(ctx context.Context, c *wire.Cluster, group string, a *Assignment, o
 	for tp, o := range offsets {
 		topics[tp.Topic] = append(topics[tp.Topic], kafka.OffsetCommit{Partition: int(tp.Partition), Offset: o.Offset, Metadata: o.Metadata})
 	}
+	fault.Point("offsets.ingest.before")
+	defer fault.Point("offsets.ingest.after")
 	res, err := c.Client().OffsetCommit(ctx, &kafka.OffsetCommitRequest{
 		GroupID: group, GenerationID: int(a.Generation), MemberID: a.Member, Topics: topics,
 	})

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/zap"
 
+	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/pkg/sink"
 )
 
@@ -89,7 +90,9 @@ func (s *Sink) write(ctx context.Context, bytes []byte, items []item) error {
 		models[i] = upsert(items[i].id, bytes[items[i].from:items[i].to])
 	}
 	call, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	fault.Point("mongo.bulk.before")
 	_, err := c.BulkWrite(call, models, options.BulkWrite().SetOrdered(false))
+	fault.Point("mongo.bulk.after")
 	cancel()
 	if err == nil {
 		return nil
