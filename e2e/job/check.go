@@ -74,16 +74,27 @@ func RequireInOrder(t testing.TB, windows []lab.Window, partition, n int) {
 	}
 }
 
-// RequireExact requires n records of each partition exactly once, per partition in order, in count windows of exactly
-// size.
-func RequireExact(t testing.TB, w *Job, windows []lab.Window, partitions, n, size int) {
+// RequireOnce requires n records of each partition exactly once, per partition in order, whatever the windows. It returns
+// the windows by shard.
+func RequireOnce(t testing.TB, w *Job, windows []lab.Window, partitions, n int) map[string][]lab.Window {
 	t.Helper()
 	shards := ByShard(t, windows)
 	if len(shards) != partitions {
 		t.Errorf("%d shards gave windows, want %d", len(shards), partitions)
 	}
 	for p := range partitions {
-		shard := fmt.Sprintf("%s/%d", w.Topic, p)
+		RequireInOrder(t, shards[w.Shard(p)], p, n)
+	}
+	return shards
+}
+
+// RequireExact requires n records of each partition exactly once, per partition in order, in count windows of exactly
+// size.
+func RequireExact(t testing.TB, w *Job, windows []lab.Window, partitions, n, size int) {
+	t.Helper()
+	shards := RequireOnce(t, w, windows, partitions, n/size*size)
+	for p := range partitions {
+		shard := w.Shard(p)
 		ws := shards[shard]
 		if len(ws) != n/size {
 			t.Errorf("%s gave %d windows, want %d", shard, len(ws), n/size)
@@ -93,7 +104,6 @@ func RequireExact(t testing.TB, w *Job, windows []lab.Window, partitions, n, siz
 				t.Fatalf("%v of stream %s by %s: want %d records of stream %s for the reason count", win, win.Stream, win.Emitter, size, w.Stream)
 			}
 		}
-		RequireInOrder(t, ws, p, n/size*size)
 	}
 }
 

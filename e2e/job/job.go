@@ -24,8 +24,9 @@ type Job struct {
 	Kafka  *lab.KafkaServer
 	Redis  *lab.RedisServer
 	Stream string
-	Topic  string // the source
-	Out    string // the output; dead letters are in Out.dead
+	Topic  string   // the source
+	Out    string   // the output; dead letters are in Out.dead
+	Env    []string // settings of all programs that override the defaults
 }
 
 // New makes the topics of a stream, on the shared Kafka and a Redis of its own, whose source has so many partitions.
@@ -52,10 +53,10 @@ func (w *Job) CreateTopics(partitions int) {
 
 // common are the settings of every program of the stream.
 func (w *Job) common() []string {
-	return []string{
+	return append([]string{
 		"STREAM=" + w.Stream, "REDIS_URL=" + w.Redis.URL, "KAFKA_BROKERS=" + w.Kafka.Addr,
 		"LOG_FORMAT=console", "LOG_LEVEL=debug", "SHUTDOWN_TIMEOUT=20s",
-	}
+	}, w.Env...)
 }
 
 // Ingest starts an ingest of the stream; settings override the defaults.
@@ -107,6 +108,9 @@ type Input struct {
 	Value int    `json:"value"`
 	Pad   string `json:"pad,omitempty"`
 }
+
+// Shard is the name of a source partition's shard, and of its lane.
+func (w *Job) Shard(partition int) string { return fmt.Sprintf("%s/%d", w.Topic, partition) }
 
 // Inputs returns the records from ≤ i < to of a partition of the source, of about 200 bytes each.
 func (w *Job) Inputs(partition, from, to int) []*kgo.Record {
@@ -213,7 +217,7 @@ func (w *Job) Buffered(partitions int) int {
 	client := w.Redis.Client(w.T)
 	total := 0
 	for p := range partitions {
-		name := fmt.Sprintf("%s/%d", w.Topic, p)
+		name := w.Shard(p)
 		next, err := client.HGet(w.T.Context(), lab.LaneKey(w.Stream, name, name)+":tail", "next").Int()
 		if err != nil && err != redis.Nil {
 			w.T.Fatalf("reading the tail of %s: %v", name, err)

@@ -11,7 +11,8 @@ import (
 )
 
 // Build builds a program once for the test binary and returns its path. The program is a folder below cmd or examples of
-// the product, or below cmd of this module. With RACE=1 in the environment it is built with the race detector.
+// the product, or below cmd of this module. With RACE=1 in the environment it is built with the race detector; see also
+// BuildTags.
 func Build(t testing.TB, program string) string {
 	t.Helper()
 	built, _ := builds.LoadOrStore(program, sync.OnceValues(func() (string, error) { return build(program) }))
@@ -21,6 +22,9 @@ func Build(t testing.TB, program string) string {
 	}
 	return path
 }
+
+// BuildTags are the build tags of all programs, comma separated. To be set before the first test runs.
+var BuildTags string
 
 var builds sync.Map // program → func() (path string, err error)
 
@@ -37,6 +41,9 @@ func build(program string) (string, error) {
 	args := []string{"build", "-o", path}
 	if os.Getenv("RACE") == "1" {
 		args = append(args, "-race")
+	}
+	if BuildTags != "" {
+		args = append(args, "-tags", BuildTags)
 	}
 	cmd := exec.Command("go", append(args, ".")...)
 	cmd.Dir = source

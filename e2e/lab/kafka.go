@@ -353,3 +353,18 @@ func (k *KafkaServer) CreateTopic(t testing.TB, topic string, partitions int, se
 		t.Fatalf("creating topic %s: %v", topic, err)
 	}
 }
+
+// DeleteTopics deletes topics, those among them that there are.
+func (k *KafkaServer) DeleteTopics(t testing.TB, topics ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), adminPatience)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.Addr)) // not Admin: this is called at the end of a test
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).DeleteTopics(ctx, topics...); err != nil {
+		t.Errorf("deleting the topics %v: %v", topics, err)
+	}
+}

@@ -48,6 +48,9 @@ func StartWith(t testing.TB, program string, args []string, env ...string) *Prog
 // Kill ends the program at once, as kill -9 does.
 func (p *Program) Kill() { p.command.kill() }
 
+// Terminate asks the program to end (SIGTERM) and does not wait for it.
+func (p *Program) Terminate(t testing.TB) { t.Helper(); signal(t, p.command, syscall.SIGTERM) }
+
 // stopPatience is how long a program may take from SIGTERM to its end.
 const stopPatience = 30 * time.Second
 

@@ -1,0 +1,261 @@
+package crash
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/windrow-io/windrow/e2e/job"
+	"github.com/windrow-io/windrow/e2e/lab"
+	"github.com/windrow-io/windrow/pkg/emit"
+)
+
+var full = flag.Bool("full", false, "every point with every emitter and every sink, not only with each of them once")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	lab.BuildTags = "faults"
+	// The cases mostly wait: for leases to expire, for groups to notice who is gone.
+	if err := flag.Set("test.parallel", "10"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	lab.Main(m)
+}
+
+const (
+	partitions = 2
+	perRound   = 10 // records of a partition
+	size       = 5
+	interval   = 200 // milliseconds
+)
+
+// strategy is an emitter and its settings.
+type strategy struct {
+	name     string
+	settings []string
+	check    func(testing.TB, []lab.Window) // one shard's windows
+}
+
+var emitters = []strategy{
+	{emit.NameCount, []string{fmt.Sprintf("WINDOW_SIZE=%d", size)}, requireSize},
+	{emit.NameFixed, []string{fmt.Sprintf("WINDOW_INTERVAL=%dms", interval)}, requireGrid},
+	{emit.NameRelaxed, []string{fmt.Sprintf("WINDOW_INTERVAL=%dms", interval)}, requireApart},
+}
+
+func requireSize(t testing.TB, windows []lab.Window) {
+	t.Helper()
+	for _, w := range windows {
+		if w.Count != size {
+			t.Errorf("%v: want %d records", w, size)
+		}
+	}
+}
+
+func requireGrid(t testing.TB, windows []lab.Window) {
+	t.Helper()
+	for _, w := range windows {
+		if w.Start%interval != 0 || w.End != w.Start+interval {
+			t.Errorf("%v is from %d to %d: not on the grid of %d ms", w, w.Start, w.End, interval)
+		}
+	}
+	requireApart(t, windows)
+}
+
+func requireApart(t testing.TB, windows []lab.Window) {
+	t.Helper()
+	for i, w := range windows {
+		if i > 0 && w.Start < windows[i-1].End {
+			t.Errorf("%v begins at %d, the one before it ends at %d", w, w.Start, windows[i-1].End)
+		}
+	}
+}
+
+var sinks = []string{"kafka", "mongo"}
+
+// servers are shared by all cases.
+type servers struct {
+	kafka *lab.KafkaServer
+	redis *lab.RedisServer
+	mongo *lab.MongoServer
+}
+
+// A program dies at each write, right before it and right after it; another one goes on. Nothing is lost, nothing comes
+// twice, and every point in the code has been died at.
+func TestCrashPoints(t *testing.T) {
+	for _, name := range emit.Names() {
+		if !slices.ContainsFunc(emitters, func(s strategy) bool { return s.name == name }) {
+			t.Errorf("the emitter %s is not among those of this test: add it", name)
+		}
+	}
+	s := servers{kafka: lab.Kafka(t), redis: lab.Redis(t), mongo: lab.Mongo(t)}
+	var mu sync.Mutex
+	died := map[string]int{}
+	begun := 0
+	cases := allCases()
+	t.Run("at", func(t *testing.T) {
+		for _, c := range cases {
+			t.Run(c.String(), func(t *testing.T) {
+				mu.Lock()
+				begun++
+				mu.Unlock()
+				t.Parallel()
+				c.run(t, s)
+				mu.Lock()
+				died[c.point]++
+				mu.Unlock()
+			})
+		}
+	})
+	if t.Failed() || begun < len(cases) {
+		return // failed, or only some were asked for
+	}
+	inCode, err := pointsInCode("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(inCode)) {
+		if died[name] == 0 {
+			t.Errorf("no program died at %s: add it to the writes", name)
+		}
+	}
+	t.Logf("%d points, %d deaths", len(died), len(cases))
+}
+
+// crash is one case: a point, the occurrence, an emitter, a sink.
+type crash struct {
+	write
+	point   string
+	n       int
+	emitter int
+	sink    string
+}
+
+func (c crash) String() string {
+	return fmt.Sprintf("%s@%d/%s/%s", c.point, c.n, emitters[c.emitter].name, c.sink)
+}
+
+// allCases pairs every point with every emitter, and with every sink; with -full all of them with one another.
+func allCases() (cases []crash) {
+	for i, w := range writes {
+		for j, when := range []string{"before", "after"} {
+			for e := range emitters {
+				for s, sink := range sinks {
+					if w.sink != "" && w.sink != sink {
+						continue
+					}
+					if !*full && w.sink == "" && (i+j+e+s)%len(sinks) != 0 {
+						continue
+					}
+					cases = append(cases, crash{write: w, point: w.name + "." + when, n: w.times[e%len(w.times)], emitter: e, sink: sink})
+				}
+			}
+		}
+	}
+	return cases
+}
+
+func (c crash) run(t *testing.T, s servers) {
+	w := job.On(t, s.kafka, s.redis)
+	w.Env = []string{"LEASE_TTL=300ms"}
+	w.CreateTopics(partitions)
+	journal := fmt.Sprintf("windrow.%s.p.journal", w.Stream)
+	if c.name != "topic.create" {
+		s.kafka.CreateTopic(t, journal, 2, "cleanup.policy", "compact")
+	}
+	t.Cleanup(func() { s.kafka.DeleteTopics(t, w.Topic, w.Out, w.Out+".dead", journal) })
+	out := newOutput(t, w, s, c.sink)
+	settings := append(append([]string{"EMITTER=" + emitters[c.emitter].name}, emitters[c.emitter].settings...), out.settings...)
+	start := func(program string, more ...string) *lab.Program {
+		if program == ingest {
+			return w.Ingest(more...)
+		}
+		return w.Worker(append(settings, more...)...)
+	}
+
+	other := ingest
+	if c.program == ingest {
+		other = worker
+	}
+	survivor := start(other)
+	victim := start(c.program, fmt.Sprintf("WINDROW_FAULT=%s@%d", c.point, c.n))
+	const most = 60 // rounds; a write that does not come in them won't come
+	rounds := 0
+	for victim.Running() {
+		if rounds == most {
+			t.Fatalf("%s did not come to %s the %d. time within %d rounds", victim.Name, c.point, c.n, rounds)
+		}
+		w.Produce(partitions, rounds*perRound, (rounds+1)*perRound)
+		rounds++
+		out.until(rounds*perRound*partitions, func() bool { return !victim.Running() })
+		if c.ending && victim.Running() {
+			victim.Terminate(t)
+			victim.Wait(t, job.Patience)
+		}
+	}
+	if code := victim.Wait(t, job.Patience); code != -1 || !strings.Contains(victim.Log(), "fault: killed at "+c.point) {
+		t.Fatalf("%s ended with code %d, not killed at %s", victim.Name, code, c.point)
+	}
+
+	successor := start(c.program)
+	w.Produce(partitions, rounds*perRound, (rounds+1)*perRound)
+	rounds++
+	out.until(rounds*perRound*partitions, func() bool { return false })
+	lab.Stop(t, survivor, successor)
+	shards := job.RequireOnce(t, w, out.all(), partitions, rounds*perRound)
+	for _, windows := range shards {
+		emitters[c.emitter].check(t, windows)
+	}
+}
+
+// output is where a case's windows go.
+type output struct {
+	t        testing.TB
+	settings []string
+	kafka    *job.Collected
+	mongo    *mongo.Collection
+}
+
+func newOutput(t testing.TB, w *job.Job, s servers, sink string) *output {
+	if sink == "kafka" {
+		return &output{t: t, kafka: w.Collect(w.Out)}
+	}
+	return &output{
+		t: t, mongo: s.mongo.Collection(t, w.Stream, "windows"),
+		settings: []string{"SINK=mongo", "MONGO_URL=" + s.mongo.URL, "MONGO_DATABASE=" + w.Stream, "MONGO_COLLECTION=windows"},
+	}
+}
+
+// until waits for windows with n records, or until enough.
+func (o *output) until(n int, enough func() bool) {
+	o.t.Helper()
+	if o.kafka != nil {
+		o.kafka.Until(job.Patience, fmt.Sprintf("windows with %d records", n), func() bool {
+			o.kafka.Decode()
+			return o.kafka.Held >= n || enough()
+		})
+		return
+	}
+	lab.WaitFor(o.t, job.Patience, fmt.Sprintf("windows with %d records in MongoDB", n), func() bool {
+		held := 0
+		for _, w := range o.all() {
+			held += w.Count
+		}
+		return held >= n || enough()
+	})
+}
+
+func (o *output) all() []lab.Window {
+	o.t.Helper()
+	if o.kafka != nil {
+		return o.kafka.All()
+	}
+	return lab.MongoWindows(o.t, o.mongo)
+}
