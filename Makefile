@@ -34,6 +34,10 @@ test-short: ## quick tests alone: no servers, no race detector
 lint: ## format, vet and staticcheck
 	@STATICCHECK=$(STATICCHECK) scripts/test.sh lint
 
+.PHONY: model
+model: ## search the models of the protocol with the large bounds: minutes, and some gigabytes
+	$(GO) run ./model
+
 .PHONY: bench
 bench: setup ## compare speed and memory with a bare loop over the same Kafka: 2,000,000 records
 	$(GO) test -C e2e ./bench -run '^$$' -bench . -benchtime 1x -timeout 60m -v
