@@ -4,7 +4,7 @@
 //	go test ./bench -run '^$' -bench . -benchtime 1x -v
 //
 // BENCH_RECORDS (2000000), BENCH_ROUNDS (3) and BENCH_SECONDS (10, of latency) change the size. BENCH_PROFILE names a folder
-// for processor profiles of the programs, taken over the first two seconds of a round, and their heaps at its end.
+// for processor profiles of the programs, taken over the first ten seconds of a round, and their heaps at its end.
 package bench
 
 import (

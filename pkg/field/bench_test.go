@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/windrow-io/windrow/pkg/record"
@@ -20,11 +21,25 @@ func sensorValues() (vs [][]byte) {
 }
 
 func BenchmarkValidJSON(b *testing.B) {
-	vs := sensorValues()
+	var alike, mixed Checker
+	others := sensorValues()
+	for i := range others {
+		if i%2 == 1 { // another shape each time
+			others[i] = fmt.Appendf(others[i][:len(others[i])-1], `,"more":[%s]}`, strings.Repeat("1,", i)+"1")
+		}
+	}
 	for _, c := range []struct {
 		name  string
+		vs    [][]byte
 		valid func([]byte) bool
-	}{{"own", ValidJSON}, {"encoding-json", json.Valid}} {
+	}{
+		{"alike/Checker", sensorValues(), alike.Valid},
+		{"alike/ValidJSON", sensorValues(), ValidJSON},
+		{"alike/encoding-json", sensorValues(), json.Valid},
+		{"mixed/Checker", others, mixed.Valid},
+		{"mixed/ValidJSON", others, ValidJSON},
+	} {
+		vs := c.vs
 		b.Run(c.name, func(b *testing.B) {
 			i, bytes := 0, 0
 			b.ReportAllocs()

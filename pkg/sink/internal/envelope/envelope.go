@@ -12,12 +12,14 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/windrow-io/windrow/pkg/field"
 	"github.com/windrow-io/windrow/pkg/sink"
 	"github.com/windrow-io/windrow/pkg/window"
 )
 
 // Encoder writes windows and dead letters. The zero value is ready. Not safe for concurrent use.
 type Encoder struct {
+	json  field.Checker
 	w     *window.Window
 	array bool   // the data alone
 	head  []byte // what the parts have in common: "stream" to "end"
@@ -50,8 +52,9 @@ func (e *Encoder) Plan(w *window.Window, id string, form sink.Output, limit int)
 	e.forms, e.sizes = slices.Grow(e.forms[:0], n)[:n], slices.Grow(e.sizes[:0], n)[:n]
 	for i := range w.Records {
 		v := w.Records[i].Value
-		form, size := FormOf(v), len(v)
-		if form != JSON {
+		form, size := JSON, len(v)
+		if v == nil || !e.json.Valid(v) {
+			form = formOfOther(v)
 			size = sizeAs(v, form)
 		}
 		e.forms[i], e.sizes[i] = form, size+1

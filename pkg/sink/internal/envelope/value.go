@@ -25,11 +25,16 @@ const (
 
 // FormOf tells how the bytes of a value are written.
 func FormOf(v []byte) Form {
-	switch {
-	case v == nil:
-		return Null
-	case field.ValidJSON(v):
+	if v != nil && field.ValidJSON(v) {
 		return JSON
+	}
+	return formOfOther(v)
+}
+
+// formOfOther is FormOf for what is not JSON.
+func formOfOther(v []byte) Form {
+	if v == nil {
+		return Null
 	}
 	return textForm(v)
 }
