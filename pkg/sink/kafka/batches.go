@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"sync"
+
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/record"
 )
@@ -15,11 +17,11 @@ type batches struct {
 	list []wire.Batch      // in the order they were begun, hence in order within a partition
 	open []*record.Builder // by partition
 	home int32             // where records without a key go
-	free []*record.Builder
-	most int // batches used at once since the last decay
-	uses int // resets since then
-	size int // of the records
+	size int               // of the records
 }
+
+// builders is the memory of batches, shared by all shards: they seldom have much in hand at the same time.
+var builders = sync.Pool{New: func() any { return new(record.Builder) }}
 
 // begin prepares for a first record under these limits; home picks the partition of records without a key.
 func (b *batches) begin(l limits, home uint32) {
@@ -42,42 +44,22 @@ func (b *batches) room(key []byte, value, headers int) *record.Builder {
 	if o := b.open[p]; o != nil && o.SizeWith(len(key), value, headers) <= min(b.maxBytes, batchBytes) {
 		return o
 	}
-	o := b.take()
+	o := builders.Get().(*record.Builder)
 	b.open[p] = o
 	b.list = append(b.list, wire.Batch{Topic: b.topic, Partition: p, Builder: o})
 	return o
 }
 
-func (b *batches) take() *record.Builder {
-	if n := len(b.free); n > 0 {
-		o := b.free[n-1]
-		b.free = b.free[:n-1]
-		return o
-	}
-	return new(record.Builder)
-}
-
-// keepResets is how many resets a batch's memory is kept for without being used.
-const keepResets = 64
-
-// reset makes b empty. The memory of as many batches as were used at once lately is kept, none larger than usual.
+// reset makes b empty and gives its memory back, unless it is larger than usual.
 func (b *batches) reset() {
-	b.most = max(b.most, len(b.list))
 	for i := range b.list {
 		if o := b.list[i].Builder; o.Size() <= 2*batchBytes {
 			o.Reset()
-			b.free = append(b.free, o)
+			builders.Put(o)
 		}
 		b.open[b.list[i].Partition] = nil
 	}
 	clear(b.list)
 	b.list = b.list[:0]
 	b.size, b.limits = 0, limits{}
-	if b.uses++; b.uses >= keepResets {
-		if len(b.free) > b.most {
-			clear(b.free[b.most:])
-			b.free = b.free[:b.most]
-		}
-		b.uses, b.most = 0, 0
-	}
 }

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -88,21 +87,5 @@ func TestAllocations(t *testing.T) {
 		if n := testing.AllocsPerRun(5, fill) / benchWindows; n > 2 {
 			t.Errorf("output %s: %.1f allocations a window, want its id alone", output, n)
 		}
-	}
-}
-
-// What a burst needed is given back.
-func TestMemoryIsGivenBack(t *testing.T) {
-	g := benchGroup(t, sink.OutputWindow)
-	for i := range int64(8) {
-		g.Add(sinktest.Now, sinktest.Window(i, bytes.Repeat([]byte("1"), batchBytes*2/3)))
-	}
-	g.Reset()
-	for i := range int64(2 * keepResets) {
-		g.Add(sinktest.Now, sinktest.Window(i, []byte("1")))
-		g.Reset()
-	}
-	if len(g.out.free) > 1 {
-		t.Errorf("%d batches are kept, want 1", len(g.out.free))
 	}
 }
