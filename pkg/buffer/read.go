@@ -19,8 +19,7 @@ type Reader struct {
 	conn
 	pipeline, worker, shard string
 	lanes                   []*laneState
-	mem                     [2]memory
-	turns                   int
+	mem                     memory
 	heal                    sink
 	wary                    int // after an error: the count that is tried, doubled by each read that works; else 0
 }
@@ -62,6 +61,7 @@ type laneRead struct {
 // seen again.
 func (b *Buffer) Reader(pipeline, worker, shard string, lanes []string) *Reader {
 	r := &Reader{conn: conn{b: b, key: b.trimKey(shard)}, pipeline: pipeline, worker: worker, shard: shard}
+	r.mem.out.shared = true
 	for _, l := range lanes {
 		r.AddLane(l)
 	}
@@ -97,6 +97,10 @@ func (l *laneState) rescan() {
 	l.scan, l.ms, l.seq, l.end, l.seen = true, 0, 0, 0, 0
 }
 
+// Release gives the memory of the last turn back, for other Readers as well: a turn may take a MiB and more, and there
+// are as many Readers as shards.
+func (r *Reader) Release() { r.mem.out.release() }
+
 // Close closes the reader's connection.
 func (r *Reader) Close() error {
 	r.close()
@@ -104,7 +108,7 @@ func (r *Reader) Close() error {
 }
 
 // Read reads up to count entries a lane, waiting up to block (0: not at all; never more than a second) for the first
-// one. The turn is valid until the next Read but one: two turns may be in work at a time.
+// one. The turn is valid until the next Read, or Release.
 //
 // A lane or group that is not there yet (or no longer) is made; an error means: try again after a pause. After an error
 // the lanes are read from their start again, since the lost answer may have moved the group. Cancelling ctx does not
@@ -125,8 +129,7 @@ func (r *Reader) Read(ctx context.Context, block time.Duration, count int) (*Tur
 	if count = max(1, count); r.wary > 0 {
 		count = min(count, r.wary)
 	}
-	r.turns++
-	m := &r.mem[r.turns%2]
+	m := &r.mem
 	err := r.read(ctx, m, block, count)
 	if lostGroup(err) {
 		if err = r.makeGroups(ctx); err == nil {

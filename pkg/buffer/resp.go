@@ -6,40 +6,56 @@ import (
 	"io"
 	"math"
 	"strings"
+	"sync"
 )
 
 // sink collects the raw answers of a pipeline, one after the other, in memory that is used again. go-redis finds
 // ReadFrom and reads large values from the socket straight into it.
 type sink struct {
-	p    []byte
-	peak int // the most bytes held since the last check
-	uses int
+	p      []byte
+	lent   *[]byte // p's memory, of answerMemory
+	shared bool    // take p's memory from there
 }
 
 const (
-	minSink   = 64 << 10
-	keepSink  = 1 << 20 // memory below this is not worth giving back
-	checkSink = 16      // uses between two checks
+	leastSink  = 512
+	leastLent  = 64 << 10
+	mostLent   = 4 << 20 // larger memory is the garbage collector's
+	growthLess = 256 << 10
 )
 
-// reset empties the sink. Memory that the last uses needed only a part of is given back.
-func (s *sink) reset() {
-	s.peak = max(s.peak, len(s.p))
-	if s.uses++; s.uses >= checkSink {
-		if cap(s.p) > keepSink && cap(s.p) > 4*s.peak {
-			s.p = make([]byte, 0, max(2*s.peak, minSink))
-		}
-		s.uses, s.peak = 0, 0
+// answerMemory is the memory of large answers. It is taken when an answer comes, and given back when what it brought is
+// worked on: the readers that wait hold none.
+var answerMemory = sync.Pool{New: func() any { p := make([]byte, 0, leastLent); return &p }}
+
+// reset empties the sink.
+func (s *sink) reset() { s.p = s.p[:0] }
+
+// release gives shared memory back.
+func (s *sink) release() {
+	if s.lent != nil && cap(s.p) <= mostLent {
+		*s.lent = s.p[:0]
+		answerMemory.Put(s.lent)
 	}
-	s.p = s.p[:0]
+	if s.shared {
+		s.p, s.lent = nil, nil
+	}
 }
 
 // grow makes room for n more bytes.
 func (s *sink) grow(n int) {
+	if s.shared && s.p == nil {
+		s.lent = answerMemory.Get().(*[]byte)
+		s.p = *s.lent
+	}
 	if cap(s.p)-len(s.p) >= n {
 		return
 	}
-	p := make([]byte, len(s.p), max(2*cap(s.p), len(s.p)+n, minSink))
+	more := cap(s.p)
+	if more > growthLess {
+		more /= 2
+	}
+	p := make([]byte, len(s.p), max(cap(s.p)+more, len(s.p)+n, leastSink))
 	copy(p, s.p)
 	s.p = p
 }

@@ -79,7 +79,7 @@ func TestNumber(t *testing.T) {
 	}
 }
 
-// The sink keeps what it needs again and again, and gives back what a burst made of it.
+// The sink keeps what it needs again and again, unless its memory is shared.
 func TestSink(t *testing.T) {
 	var s sink
 	put := func(n int) {
@@ -90,20 +90,21 @@ func TestSink(t *testing.T) {
 		}
 		equal(t, len(s.p), 6+n)
 	}
-	put(1000)
-	equal(t, cap(s.p), minSink)
-	put(4 << 20)
-	for range checkSink / 2 {
-		put(1200 << 10)
+	put(100)
+	equal(t, cap(s.p), leastSink)
+	put(1 << 20)
+	s.release()
+	if cap(s.p) < 1<<20 {
+		t.Errorf("given back: %d", cap(s.p))
 	}
-	if cap(s.p) < 4<<20 {
-		t.Errorf("given back too early: %d", cap(s.p))
-	}
-	for range 3 * checkSink {
-		put(100)
-	}
-	if cap(s.p) > keepSink {
-		t.Errorf("%d bytes are kept for 100", cap(s.p))
+	s = sink{shared: true}
+	for _, n := range []int{100, 1 << 20, 2 * mostLent} {
+		put(n)
+		s.release()
+		equal(t, cap(s.p), 0)
+		if p := answerMemory.Get().(*[]byte); cap(*p) > mostLent || len(*p) > 0 {
+			t.Errorf("%d of %d bytes are kept for others", len(*p), cap(*p))
+		}
 	}
 	if _, err := io.CopyN(&s, strings.NewReader("short"), 10); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Error(err)
@@ -138,7 +139,7 @@ func FuzzRead(f *testing.F) {
 			r = b.Reader("p", "w", "t/0", []string{"t/0", "u/0"})
 			r.lanes[1].scan = false
 		}
-		m := &r.mem[0]
+		m := &r.mem
 		m.out.p = bytes.Clone(p)
 		if r.take(m, 10) != nil {
 			return

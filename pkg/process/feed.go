@@ -21,6 +21,7 @@ type laneReader interface {
 	Read(ctx context.Context, block time.Duration, count int) (*buffer.Turn, error)
 	Rescan(lane string)
 	AddLane(lane string)
+	Release()
 	Close() error
 }
 
@@ -81,6 +82,7 @@ type feed struct {
 
 	lanes   []*lane // sorted: the order in which a step takes them is part of what a replay must repeat
 	count   int     // entries a read asks for
+	cut     bool    // the last read was cut off by that
 	clock   *clock
 	decoder record.Decoder
 	buf     []byte // memory of refilled batches
@@ -90,12 +92,12 @@ type feed struct {
 	undec   func(r *record.Record, err error)
 }
 
-// The entries a read asks for: few when they are large. A raw batch can't be split, so bytes are bounded by count alone.
+// The entries a read asks for: few when they are large. An entry can't be split, so bytes are bounded by count alone.
 const (
-	minCount  = 4
-	maxCount  = 128
-	readBytes = 1 << 20
-	refillMax = 1 << 20
+	firstCount = 4
+	maxCount   = 128
+	turnBytes  = 1 << 20 // decompressed: what a turn should hold at most
+	refillMax  = 1 << 20
 )
 
 func newLane(name string, position int64) (*lane, error) {
@@ -189,7 +191,7 @@ func (f *feed) fill(ctx context.Context, block time.Duration) (g got, err error)
 	}
 	f.clock.set(turn.Now, asked)
 	g.now = turn.Now
-	bytes := 0
+	f.cut = false
 	for i := range turn.Lanes {
 		lt := &turn.Lanes[i]
 		l := f.lane(lt.Lane)
@@ -200,12 +202,9 @@ func (f *feed) fill(ctx context.Context, block time.Duration) (g got, err error)
 		if l.refillTo > l.read {
 			continue
 		}
-		for j := range lt.Entries {
-			bytes += len(lt.Entries[j].Batches)
-		}
 		f.take(l, lt)
 		if lt.Cut && len(lt.Entries) > 0 {
-			g.cut = true
+			g.cut, f.cut = true, !refilling
 			g.now = min(g.now, lt.Entries[len(lt.Entries)-1].Ms)
 		}
 		if l.rescan || l.refillTo > l.read {
@@ -215,13 +214,6 @@ func (f *feed) fill(ctx context.Context, block time.Duration) (g got, err error)
 			f.join(next)
 			g.cut = true
 		}
-	}
-	switch {
-	case refilling:
-	case bytes > readBytes:
-		f.count = minCount
-	case g.cut && bytes < readBytes/4 && f.count < maxCount:
-		f.count *= 2
 	}
 	for _, l := range f.lanes {
 		if l.refillTo > l.read {
@@ -422,8 +414,19 @@ func (f *feed) single() bool {
 	return !slices.ContainsFunc(f.lanes, func(l *lane) bool { return l.source.TopicPartition != f.lanes[0].source.TopicPartition })
 }
 
-// drop forgets the decoder's memory: no record given so far is used any more.
-func (f *feed) drop() { f.decoder.Reset() }
+// drop gives back the memory of what was taken: no record given so far is used any more.
+func (f *feed) drop() {
+	switch bytes := f.decoder.Decoded(); {
+	case bytes > turnBytes:
+		f.count = max(f.count/2, 1)
+	case f.cut && bytes < turnBytes/4:
+		f.count = min(2*f.count, maxCount)
+	}
+	f.decoder.Reset()
+	if !f.waiting() || f.keep {
+		f.reader.Release()
+	}
+}
 
 // positions returns where each joined lane was taken to.
 func (f *feed) positions() map[string]int64 {

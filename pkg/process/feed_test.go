@@ -33,6 +33,7 @@ type fakeBuffer struct {
 
 func (f *fakeBuffer) AddLane(string) { f.lane.rescan, f.lane.at = true, 0 }
 func (f *fakeBuffer) Rescan(string)  { f.lane.rescan, f.lane.at = true, 0 }
+func (f *fakeBuffer) Release()       {}
 func (f *fakeBuffer) Close() error   { return nil }
 func (f *fakeBuffer) batch(from, to int64) []byte {
 	var raw []byte
@@ -113,7 +114,7 @@ func (s *fakeSource) Read(_ context.Context, p source.Range, buf []byte) ([]byte
 func newFeed(t *testing.T) (*feed, *fakeBuffer, *fakeSource) {
 	b := &fakeBuffer{lane: &fakeLane{}}
 	src := &fakeSource{f: b}
-	f := &feed{reader: b, refill: src, log: zap.NewNop(), count: minCount, clock: &clock{},
+	f := &feed{reader: b, refill: src, log: zap.NewNop(), count: firstCount, clock: &clock{},
 		lost: func(string, int64, int64) {}, id: func(context.Context, string) source.ID { return source.ID{} },
 		undec: func(r *record.Record, err error) { t.Errorf("undecodable at %d: %v", r.Offset, err) }}
 	if err := f.add("t/0", 0, true); err != nil {

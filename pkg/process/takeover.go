@@ -54,7 +54,7 @@ func (w *Worker) takeover(ctx context.Context, shard string, lanes []string) (o 
 	}
 	o.feed = &feed{
 		reader: w.o.Buffer.Reader(w.o.Settings.Pipeline, w.o.Name, shard, nil),
-		refill: w.refill[stream.Isolation != "read_uncommitted"], log: log, lost: w.lost, id: func(ctx context.Context, lane string) source.ID { return w.topicOf(ctx, shard, lane) }, count: minCount, clock: &clock{},
+		refill: w.refill[stream.Isolation != "read_uncommitted"], log: log, lost: w.lost, id: func(ctx context.Context, lane string) source.ID { return w.topicOf(ctx, shard, lane) }, count: firstCount, clock: &clock{},
 		undec: func(r *record.Record, err error) { o.reject(r, "undecodable", err) },
 	}
 	reader := o.feed.reader

@@ -1,41 +1,95 @@
 package record
 
-import "slices"
+import "sync"
 
+// The sizes of an arena's chunks. Only the small one, which is all that a trickle needs, stays with the arena; the others
+// are shared by all arenas, of which there are as many as shards. A batch larger than all of them gets a chunk of its own,
+// which stays as long as batches need it.
 const (
-	arenaFirst = 64 << 10 // size of an arena's first chunk
-	arenaMost  = 4 << 20  // up to which chunks double; more only where one batch needs it
+	smallChunk  = 64 << 10
+	mediumChunk = 1 << 20
+	largeChunk  = 4 << 20
 )
+
+var mediumChunks, largeChunks sync.Pool // of *[]byte
 
 // arena is memory for decompressed batches that is given out piece by piece and taken back all at once. It grows by
 // chunks, so that what was given out never moves.
 type arena struct {
-	chunks [][]byte // the length of each is what is given out of it
-	at     int      // the chunk in use; those before it are full, those behind it are empty
+	chunks []*[]byte // the length of each is what is given out of it; the last one is in use
+	own    *[]byte   // a chunk larger than largeChunk, kept from the last round
 }
 
-// reset takes everything back. Chunks that the last round did not need are left to the garbage collector, and so is one
-// made for an uncommonly large batch once a round got by with a small part of it.
+// reset takes everything back. A chunk made for an uncommonly large batch is left to the garbage collector once a round
+// got by with a small part of it.
 func (a *arena) reset() {
-	if len(a.chunks) == 0 {
-		return
-	}
 	used := 0
-	for i := range a.chunks {
-		used += len(a.chunks[i])
-		a.chunks[i] = a.chunks[i][:0]
+	for _, c := range a.chunks {
+		used += len(*c)
 	}
-	a.chunks = slices.DeleteFunc(a.chunks[:a.at+1], func(c []byte) bool { return cap(c) > arenaMost && used < cap(c)/4 })
-	a.at = 0
+	if a.own != nil && used < cap(*a.own)/4 {
+		a.own = nil
+	}
+	left := a.chunks[:0]
+	for _, c := range a.chunks {
+		*c = (*c)[:0]
+		if cap(*c) == smallChunk {
+			left = append(left, c)
+		} else if cap(*c) <= largeChunk || used >= cap(*c)/4 {
+			a.back(c)
+		}
+	}
+	clear(a.chunks[len(left):])
+	a.chunks = left
+}
+
+// back takes a chunk back from which nothing is given out.
+func (a *arena) back(c *[]byte) {
+	switch cap(*c) {
+	case smallChunk:
+	case mediumChunk:
+		mediumChunks.Put(c)
+	case largeChunk:
+		largeChunks.Put(c)
+	default:
+		if a.own == nil || cap(*a.own) < cap(*c) {
+			a.own = c
+		}
+	}
+}
+
+// chunk is an empty chunk with room for n bytes.
+func (a *arena) chunk(n int) *[]byte {
+	size := n
+	switch {
+	case n <= smallChunk && len(a.chunks) == 0:
+		size = smallChunk
+	case n <= mediumChunk:
+		if c, ok := mediumChunks.Get().(*[]byte); ok {
+			return c
+		}
+		size = mediumChunk
+	case n <= largeChunk:
+		if c, ok := largeChunks.Get().(*[]byte); ok {
+			return c
+		}
+		size = largeChunk
+	case a.own != nil && cap(*a.own) >= n:
+		c := a.own
+		a.own = nil
+		return c
+	}
+	p := make([]byte, 0, size)
+	return &p
 }
 
 // free returns the empty slice at the start of the free memory: append to it up to its capacity, grow it beyond, and
 // keep what is to last.
 func (a *arena) free() []byte {
-	if a.at >= len(a.chunks) {
+	if len(a.chunks) == 0 {
 		return nil
 	}
-	c := a.chunks[a.at]
+	c := *a.chunks[len(a.chunks)-1]
 	return c[len(c):]
 }
 
@@ -46,28 +100,25 @@ func (a *arena) grow(b []byte, n int) []byte {
 	if need <= cap(b) {
 		return b
 	}
-	next := a.at + 1
-	if a.at >= len(a.chunks) || len(a.chunks[a.at]) == 0 {
-		next = a.at // a chunk that nothing was given out of is replaced
+	if need > largeChunk {
+		need = max(need, 2*cap(b))
 	}
-	for next < len(a.chunks) && cap(a.chunks[next]) < need {
-		a.chunks = slices.Delete(a.chunks, next, next+1)
+	last := len(a.chunks) - 1
+	if last < 0 || len(*a.chunks[last]) > 0 {
+		a.chunks = append(a.chunks, a.chunk(need))
+		return append(a.free(), b...)
 	}
-	if next >= len(a.chunks) {
-		size := arenaFirst
-		if next > 0 {
-			size = min(2*cap(a.chunks[next-1]), arenaMost)
-		}
-		a.chunks = append(a.chunks, make([]byte, 0, max(size, 2*cap(b), need)))
-	}
-	a.at = next
-	return append(a.free(), b...)
+	before := a.chunks[last] // nothing was given out of it, so it is replaced
+	a.chunks[last] = a.chunk(need)
+	b = append(a.free(), b...)
+	a.back(before)
+	return b
 }
 
 // keep makes the first n bytes of the free memory last until reset.
 func (a *arena) keep(n int) {
 	if n > 0 {
-		c := a.chunks[a.at]
-		a.chunks[a.at] = c[:len(c)+n]
+		c := a.chunks[len(a.chunks)-1]
+		*c = (*c)[:len(*c)+n]
 	}
 }

@@ -10,11 +10,18 @@ type Decoder struct {
 
 	record       Record
 	decompressor decompressor
+	decoded      int
 }
 
 // Reset forgets the memory of the batches decoded so far: records that they gave must no longer be used. Without it
 // the memory of several batches stays valid side by side.
-func (d *Decoder) Reset() { d.decompressor.arena.reset() }
+func (d *Decoder) Reset() {
+	d.decompressor.arena.reset()
+	d.decoded = 0
+}
+
+// Decoded is the size of the batches decoded since Reset, decompressed, in bytes.
+func (d *Decoder) Decoded() int { return d.decoded }
 
 // Decode calls f for each record of b with an offset >= from, in offset order. The record passed to f is the
 // decoder's own and is overwritten by the next one; what its slices alias (b.Raw, or the decoder's memory if the batch is
@@ -32,6 +39,7 @@ func (d *Decoder) Decode(b *Batch, proto *Record, from int64, f func(*Record)) e
 			return fmt.Errorf("%w: offset %d: %s: %w", ErrCorrupt, b.BaseOffset, c, err)
 		}
 	}
+	d.decoded += len(p)
 	r := &d.record
 	*r = Record{Topic: proto.Topic, Partition: proto.Partition}
 	defer func() { *r = Record{} }() // keeps no batch alive

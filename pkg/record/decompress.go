@@ -22,6 +22,8 @@ type decompressor struct {
 	arena  arena
 	gzip   *gzip.Reader // nil until the first batch in gzip
 	source bytes.Reader // what gzip reads
+
+	lz4Ratio int // by which the last block grew
 }
 
 // decompress returns p decompressed, in memory that lasts until the arena's reset. More than limit bytes are an error,

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -152,7 +153,10 @@ func TestLZ4FrameIsKafkas(t *testing.T) {
 // held is the arena's memory, in bytes.
 func (a *arena) held() (n int) {
 	for _, c := range a.chunks {
-		n += cap(c)
+		n += cap(*c)
+	}
+	if a.own != nil {
+		n += cap(*a.own)
 	}
 	return n
 }
@@ -217,20 +221,55 @@ func TestFalseClaims(t *testing.T) {
 
 func TestArenaGivesLargeMemoryBack(t *testing.T) {
 	var a arena
-	b := a.grow(a.free(), 100<<20)
-	a.keep(len(b[:100<<20]))
-	a.reset()
+	round := func(n int) {
+		a.grow(a.free(), n)
+		a.keep(n)
+		a.reset()
+	}
+	round(100 << 20)
 	if a.held() < 100<<20 {
 		t.Fatal("memory that was all in use is not kept for the next round")
 	}
-	a.grow(a.free(), 1000)
-	a.keep(1000)
-	a.reset()
-	if got := a.held(); got != 0 {
+	round(1000)
+	if got := a.held(); got != smallChunk {
 		t.Fatalf("%d bytes are held for a round of 1,000", got)
 	}
-	a.grow(a.free(), 1000)
-	if got := a.held(); got != arenaFirst {
-		t.Fatalf("%d bytes are held for a round of 1,000", got)
+	for _, n := range []int{mediumChunk / 2, mediumChunk, largeChunk} {
+		round(n)
+		if got := a.held(); got > smallChunk {
+			t.Fatalf("%d bytes are held after a round of %d", got, n)
+		}
+	}
+}
+
+// What an arena gives out stays as it is until reset, whatever other arenas do.
+func TestArenasShareMemory(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	type piece struct {
+		p []byte
+		c byte
+	}
+	var arenas [3]arena
+	var given [3][]piece
+	for i := range 2000 {
+		n := rnd.IntN(len(arenas))
+		a := &arenas[n]
+		if rnd.IntN(10) == 0 {
+			for _, g := range given[n] {
+				if bytes.Count(g.p, []byte{g.c}) != len(g.p) {
+					t.Fatalf("a piece of %d bytes was overwritten", len(g.p))
+				}
+			}
+			a.reset()
+			given[n] = given[n][:0]
+		}
+		b, c := a.free(), byte(i)
+		for range rnd.IntN(4) {
+			more := rnd.IntN(1 << (8 + rnd.IntN(13)))
+			b = a.grow(b, more)
+			b = append(b, bytes.Repeat([]byte{c}, more)...)
+		}
+		a.keep(len(b))
+		given[n] = append(given[n], piece{b, c})
 	}
 }

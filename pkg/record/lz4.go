@@ -74,12 +74,14 @@ func (d *decompressor) unlz4(p []byte, limit int) ([]byte, error) {
 }
 
 // lz4Block appends to out, which is the arena's, a block of at most so many bytes, linked to what is in out already or
-// not. A block doesn't tell its size: room is tried for, first as much as is there or is likely.
+// not. A block doesn't tell its size: room is tried for, first as much as is likely, or there is. A try that fails costs
+// about as much as one that succeeds.
 func (d *decompressor) lz4Block(out, block []byte, most, limit int, linked bool) ([]byte, error) {
 	most = min(most, lz4MostFromOneByte*len(block))
-	for room := max(8*len(block), cap(out)-len(out)); ; room *= 4 {
-		room = min(room, most, limit-len(out))
-		out = d.arena.grow(out, room)
+	room := max(8, d.lz4Ratio+d.lz4Ratio/8+1) * len(block)
+	for {
+		out = d.arena.grow(out, min(room, most, limit-len(out)))
+		room = min(cap(out)-len(out), most, limit-len(out))
 		var dictionary []byte
 		if linked {
 			dictionary = out[max(0, len(out)-lz4Window):]
@@ -87,11 +89,13 @@ func (d *decompressor) lz4Block(out, block []byte, most, limit int, linked bool)
 		n, err := lz4.UncompressBlockWithDict(block, out[len(out):len(out)+room], dictionary)
 		switch {
 		case err == nil:
+			d.lz4Ratio = n / len(block)
 			return out[:len(out)+n], nil
 		case room == most:
 			return nil, err
 		case room == limit-len(out):
 			return nil, errLimit(limit)
 		}
+		room *= 4
 	}
 }
