@@ -19,14 +19,14 @@ const module = "github.com/windrow-io/windrow/"
 
 // layers, from the bottom up: a package may import those of the layers below its own. A new package gets its place here.
 var layers = [][]string{
-	{"pkg/record", "internal/fault", "internal/ops", "internal/pause", "internal/await", "internal/kafkatest", "internal/redistest", "internal/archtest", "pkg/sink/internal/meter", "model/internal/explore"},
+	{"pkg/record", "pkg/handler", "internal/fault", "internal/ops", "internal/pause", "internal/await", "internal/kafkatest", "internal/redistest", "internal/archtest", "pkg/sink/internal/meter", "model/internal/explore"},
 	{"pkg/field", "pkg/emit", "internal/wire", "pkg/buffer", "internal/lanetest", "model/internal/ledger", "model/internal/journal"},
 	{"pkg/window", "pkg/source", "pkg/journal"},
 	{"pkg/sink", "internal/config"},
 	{"pkg/sink/internal/envelope", "pkg/sink/sinktest", "internal/program"},
-	{"pkg/sink/kafka", "pkg/sink/mongo", "pkg/sink/stdout"},
+	{"pkg/sink/kafka", "pkg/sink/mongo", "pkg/sink/stdout", "pkg/sink/windowjson"},
 	{"pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest", "pkg/ingest", "pkg/process"},
-	{"cmd/ingest", "cmd/process", "cmd/windrow", "examples/sorted", "charts/windrow", "model"},
+	{"cmd/ingest", "cmd/process", "cmd/windrow", "examples/sorted", "examples/handler", "charts/windrow", "model"},
 }
 
 // pure packages decide; others act. What a shard makes of its records must depend on nothing else.
