@@ -13,6 +13,7 @@ need git git
 need cc gcc libc6-dev # the race detector is linked by it
 need redis-server redis-server
 need javac default-jdk-headless
+need python3 python3-minimal # examples/handler/handler.py is tested too
 need mvn maven
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -16,7 +16,7 @@ import (
 // Program is one of Windrow's programs, running as a process of its own.
 type Program struct {
 	Name string // for messages
-	URL  string // of its HTTP server
+	URL  string // of its HTTP server; empty for a command
 
 	log     *logBuffer
 	command *command
@@ -33,13 +33,21 @@ func Start(t testing.TB, program string, env ...string) *Program {
 func StartWith(t testing.TB, program string, args []string, env ...string) *Program {
 	t.Helper()
 	addr := address(Port(t))
-	p := &Program{Name: program, URL: "http://" + addr, log: &logBuffer{}}
-	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "HTTP_ADDR=" + addr}, env...)
+	p := StartCommand(t, program, append([]string{Build(t, program)}, args...), append([]string{"HTTP_ADDR=" + addr}, env...)...)
+	p.URL = "http://" + addr
+	return p
+}
+
+// StartCommand starts a command that is no program of Windrow's: one that it is to work with. It ends as a Program does.
+func StartCommand(t testing.TB, name string, argv []string, env ...string) *Program {
+	t.Helper()
+	p := &Program{log: &logBuffer{}}
+	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}, env...)
 	var err error
-	if p.command, err = run(program, append([]string{Build(t, program)}, args...), env, p.log); err != nil {
+	if p.command, err = run(name, argv, env, p.log); err != nil {
 		t.Fatal(err)
 	}
-	p.Name = fmt.Sprintf("%s[%d]", program, p.command.pid())
+	p.Name = fmt.Sprintf("%s[%d]", name, p.command.pid())
 	t.Cleanup(p.command.kill)
 	showOnFailure(t, p.Name, p.log)
 	return p

@@ -13,6 +13,7 @@ import (
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/field"
+	"github.com/windrow-io/windrow/pkg/handler"
 	"github.com/windrow-io/windrow/pkg/source"
 )
 
@@ -146,6 +147,14 @@ func (k checker) process() {
 	}
 	if !k.failed["SINK"] {
 		k.sink()
+	}
+	if k.HandlerURL != "" && !k.failed["HANDLER_URL"] {
+		if _, err := handler.ParseURL(string(k.HandlerURL)); err != nil {
+			k.bad("HANDLER_URL", k.HandlerURL.String(), "%v", err)
+		}
+	}
+	if k.HandlerURL == "" && k.HandlerBatch > 1 && !k.anyFailed("HANDLER_URL", "HANDLER_BATCH") {
+		k.bad("HANDLER_BATCH", strconv.Itoa(k.HandlerBatch), "has no effect without HANDLER_URL: a handler in Go is given one window at a time")
 	}
 	if k.Emitter != "" && !k.failed["STREAM"] && !k.failed["PIPELINE"] && !k.anyFailed("WINDOW_SIZE", "WINDOW_INTERVAL", "WINDOW_TIMEOUT") {
 		for _, err := range k.Window().Validate() {

@@ -101,6 +101,10 @@ type Process struct {
 	JournalTopic       string        `envconfig:"JOURNAL_TOPIC" derived:"windrow.<stream>.<pipeline>.journal" desc:"compacted topic that keeps the pipeline's decisions and checkpoints; made if it is missing"`
 	Delivery           string        `envconfig:"DELIVERY" default:"exactly-once" choice:"exactly-once,at-least-once" desc:"exactly-once: decisions and output in one Kafka transaction; at-least-once: without transactions"`
 	DeadLetter         DeadLetter    `envconfig:"DEAD_LETTER" derived:"the output's name and .dead" desc:"where records and windows go that can't be processed: kafka:<topic> or mongo:<collection>, of the sink's kind"`
+	HandlerURL         URL           `envconfig:"HANDLER_URL" secret:"true" desc:"service that each window is posted to as JSON before it is written, and that answers with what is written instead: http://host:port/path, https://…, or unix:///path/to/socket (with :/path behind it). See docs/HANDLERS.md"`
+	HandlerTimeout     time.Duration `envconfig:"HANDLER_TIMEOUT" default:"30s" min:"1ms" max:"1h" desc:"how long a call of HANDLER_URL may take"`
+	HandlerBatch       int           `envconfig:"HANDLER_BATCH" default:"1" min:"1" max:"1000" desc:"windows that a call of HANDLER_URL may hold: more than 1 makes request and answer arrays"`
+	HandlerMaxResponse Size          `envconfig:"HANDLER_MAX_RESPONSE" default:"16MiB" min:"1KiB" max:"1GiB" desc:"bytes that an answer of HANDLER_URL may have"`
 	HandlerAttempts    int           `envconfig:"HANDLER_ATTEMPTS" default:"5" min:"1" max:"1000" desc:"how often a window is handed to the handler before it becomes a dead letter"`
 	HandlerConcurrency int           `envconfig:"HANDLER_CONCURRENCY" default:"1" min:"1" max:"1024" desc:"windows of a shard that may be at the handler at the same time; delivery keeps their order"`
 	LeaseTTL           time.Duration `envconfig:"LEASE_TTL" default:"3s" min:"300ms" max:"60s" desc:"how long the shards of a worker that fell silent stay its own"`
@@ -111,7 +115,7 @@ type Process struct {
 // Later are the variables of process that this version does not offer.
 var later = []string{
 	"WINDOW_BYTES", "WINDOW_SLIDE", "WINDOW_GAP", "WINDOW_WHEN", "EVENT_TIME", "WATERMARK_DELAY", "ALLOWED_LATENESS", "LATE",
-	"FILTER", "AGGREGATE", "HANDLER_URL",
+	"FILTER", "AGGREGATE",
 }
 
 // Buffer returns the options of the stream's buffer.

@@ -2,12 +2,7 @@ package process
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"time"
 
-	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/sink"
@@ -18,15 +13,9 @@ import (
 // window itself passes it on unchanged, a []byte, json.RawMessage or string goes out as it is, anything else as JSON. It is
 // called at least once per window – w.ID(0) is the same each time – and its result is delivered once. An error makes it
 // be called again, after a pause that grows, HANDLER_ATTEMPTS times in all; then, or at once after Refuse, the window
-// goes to the dead letters. Several windows may be handled at the same time (HANDLER_CONCURRENCY, and other shards); their
+// goes to the dead letters. An error made by Unavailable is none of the attempts. Several windows may be handled at the same time (HANDLER_CONCURRENCY, and other shards); their
 // results keep the windows' order. The window is the handler's own.
 type Handler func(ctx context.Context, w *window.Window) (any, error)
-
-// errRefused marks errors after which trying again is of no use.
-var errRefused = errors.New("refused")
-
-// Refuse makes of err one after which the window is not tried again but goes to the dead letters.
-func Refuse(err error) error { return fmt.Errorf("%w: %w", errRefused, err) }
 
 // out is one thing a decision gives to the sink.
 type out struct {
@@ -64,10 +53,10 @@ func (it *item) complete() bool {
 }
 
 // handling keeps decisions in order while the handler works on their windows: several at a time, ahead of their turn.
-// It belongs to the owner's goroutine; only call runs beside it.
+// It belongs to the owner's goroutine; only calls run beside it.
 type handling struct {
-	handler     Handler
-	attempts    int
+	processor   *processor // nil: there is no handler
+	calls       *calls
 	concurrency int
 
 	items   []*item
@@ -75,18 +64,23 @@ type handling struct {
 	waiting []*out // for a call
 	running int
 	bytes   int64 // of the windows in items
-	results chan *out
+	results chan *call
+
+	abandoned bool // a call was: see stop
 }
 
-func newHandling(h Handler, attempts, concurrency int) *handling {
-	return &handling{handler: h, attempts: max(attempts, 1), concurrency: max(concurrency, 1), results: make(chan *out)}
+func newHandling(w *Worker) *handling {
+	return &handling{
+		processor: w.processor, concurrency: max(w.o.HandlerConcurrency, 1), results: make(chan *call),
+		calls: &calls{processor: w.processor, attempts: max(w.o.HandlerAttempts, 1), reach: &w.reach, quit: make(chan struct{})},
+	}
 }
 
 func (h *handling) idle() bool { return len(h.items) == 0 }
 
 // add adds what the decision being made gives.
 func (h *handling) add(x *out) {
-	if h.handler == nil {
+	if h.processor == nil {
 		x.done = true
 	}
 	h.outs = append(h.outs, x)
@@ -104,7 +98,7 @@ func (h *handling) decided(ctx context.Context, d journal.Decision) {
 			h.waiting = append(h.waiting, x)
 		}
 	}
-	h.call(ctx)
+	h.start(ctx)
 }
 
 func (h *handling) checkpoint(p *journal.Checkpoint, marks []buffer.Mark) {
@@ -120,16 +114,17 @@ func (h *handling) drain(f func(*item)) {
 	}
 }
 
-// call starts calls up to the concurrency.
-func (h *handling) call(ctx context.Context) {
-	for h.running < h.concurrency && len(h.waiting) > 0 {
-		x := h.waiting[0]
-		h.waiting = h.waiting[1:]
+// start starts calls up to the concurrency.
+func (h *handling) start(ctx context.Context) {
+	for h.running < h.concurrency && len(h.waiting) > 0 && !h.abandoned {
+		n := min(len(h.waiting), h.processor.batch)
+		c := &call{outs: h.waiting[:n:n]}
+		h.waiting = h.waiting[n:]
 		h.running++
 		go func() {
-			h.handle(ctx, x)
+			h.calls.make(ctx, c)
 			select {
-			case h.results <- x:
+			case h.results <- c:
 			case <-ctx.Done():
 			}
 		}()
@@ -138,74 +133,28 @@ func (h *handling) call(ctx context.Context) {
 }
 
 // finish takes a call's result.
-func (h *handling) finish(ctx context.Context, x *out) {
-	x.done = true
+func (h *handling) finish(ctx context.Context, c *call) {
 	h.running--
-	h.bytes -= x.bytes
-	h.call(ctx)
+	if c.abandoned {
+		h.abandoned = true
+		return
+	}
+	for _, x := range c.outs {
+		x.done = true
+		h.bytes -= x.bytes
+	}
+	h.start(ctx)
 }
+
+// stop has calls abandoned that wait for a handler to be there again: whoever takes the shard over makes them.
+func (h *handling) stop() { close(h.calls.quit) }
+
+// over reports whether no call is under way, nor will be made.
+func (h *handling) over() bool { return h.idle() || h.abandoned && h.running == 0 }
 
 func size(w *window.Window) (n int64) {
 	for i := range w.Records {
 		n += int64(w.Records[i].Size())
 	}
 	return n
-}
-
-// handle calls the handler until it succeeds, refuses, or has had its attempts.
-func (h *handling) handle(ctx context.Context, x *out) {
-	first, again := time.Now(), pause.Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second}
-	for attempt := 1; ; attempt++ {
-		t := time.Now()
-		err := h.try(ctx, x)
-		handlerSeconds.Observe(time.Since(t).Seconds())
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		handlerErrors.Inc()
-		if attempt >= h.attempts || errors.Is(err, errRefused) {
-			x.dead = &sink.Dead{Window: x.window, Reason: "handler", Err: err, Attempts: attempt,
-				First: first.UnixMilli(), Last: time.Now().UnixMilli()}
-			return
-		}
-		if !again.Wait(ctx) {
-			return
-		}
-	}
-}
-
-// try calls the handler once and puts its result into x. A panic is an error like any other: one bad window must not
-// take the worker down, again and again, with all its shards.
-func (h *handling) try(ctx context.Context, x *out) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the handler panicked: %v", p)
-		}
-	}()
-	w := x.window.Clone()
-	result, err := h.handler(ctx, w)
-	if err != nil {
-		return err
-	}
-	switch r := result.(type) {
-	case nil:
-		x.drop = true
-	case *window.Window:
-		if r == nil {
-			x.drop = true
-			return nil
-		}
-		x.window = r
-	case []byte:
-		x.window.Result = r
-	case json.RawMessage:
-		x.window.Result = r
-	case string:
-		x.window.Result = []byte(r)
-	default:
-		if x.window.Result, err = json.Marshal(r); err != nil {
-			return Refuse(fmt.Errorf("the handler's result is not JSON: %w", err))
-		}
-	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/emit"
+	"github.com/windrow-io/windrow/pkg/handler"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/sink"
 	"github.com/windrow-io/windrow/pkg/sink/kafka"
@@ -73,19 +74,36 @@ func RunProgram(hard, work context.Context, e program.Env, h Handler) error {
 	}()
 	beat := e.Heartbeats.Start("worker", time.Minute)
 	defer beat.Stop()
+	service, err := newService(c)
+	if err != nil {
+		return err
+	}
+	if service != nil {
+		defer service.Close()
+	}
 	w, err := New(Options{
 		Buffer: b, Source: source, Output: output, Sink: s, Settings: c.Window(),
 		Journal: journal.Options{
 			Topic: c.JournalTopic, Stream: c.Stream, Pipeline: c.Pipeline,
 			AtLeastOnce: c.Delivery == "at-least-once", Logger: e.Logger,
 		},
-		Handler: h, HandlerAttempts: c.HandlerAttempts, HandlerConcurrency: c.HandlerConcurrency,
+		Handler: h, Service: service, HandlerBatch: c.HandlerBatch, HandlerAttempts: c.HandlerAttempts, HandlerConcurrency: c.HandlerConcurrency,
 		Name: c.Worker, LeaseTTL: c.LeaseTTL, Conditions: e.Conditions, Alive: beat.Beat, Logger: e.Logger,
 	})
 	if err != nil {
 		return err
 	}
 	return w.Run(hard, work.Done())
+}
+
+// newService is the client of HANDLER_URL; nil if it is not set.
+func newService(c *config.Config) (*handler.Client, error) {
+	if c.HandlerURL == "" {
+		return nil, nil
+	}
+	return handler.New(handler.Options{
+		URL: string(c.HandlerURL), Timeout: c.HandlerTimeout, MaxResponse: int64(c.HandlerMaxResponse), Batch: c.HandlerBatch > 1,
+	})
 }
 
 func newSink(c *config.Config, output *wire.Cluster, e program.Env) (sink.Sink, error) {

@@ -130,6 +130,7 @@ func (o *owner) run(ctx context.Context, s *slot) error {
 		case <-stop:
 			stop = nil
 			o.stopping = true
+			o.handling.stop()
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -152,7 +153,7 @@ func (o *owner) start(ctx context.Context, reads chan<- readResult, done chan<- 
 		}
 	}
 	if o.stopping {
-		if !o.busy && !o.reading && len(o.jobs) == 0 && o.handling.idle() {
+		if !o.busy && !o.reading && len(o.jobs) == 0 && o.handling.over() {
 			return errStopped
 		}
 		return nil
@@ -290,7 +291,7 @@ func (o *owner) Window(w *window.Window) {
 		return
 	}
 	windows.WithLabelValues(string(w.Reason)).Inc()
-	if o.handling.handler == nil {
+	if o.handling.processor == nil {
 		o.group.Add(o.inStep.Now, w)
 		return
 	}
@@ -305,7 +306,7 @@ func (o *owner) reject(r *record.Record, word string, err error) {
 	dead := &sink.Dead{Record: r, Reason: word, Err: err, First: o.inStep.Now, Last: o.inStep.Now}
 	switch {
 	case o.replaying && (o.w.o.Sink.Transactional() || o.inStep.K <= o.delivered):
-	case o.replaying || o.handling.handler != nil:
+	case o.replaying || o.handling.processor != nil:
 		c := r.Clone()
 		dead.Record = &c
 		o.handling.add(&out{dead: dead, done: true})

@@ -50,7 +50,7 @@ func (w *Worker) takeover(ctx context.Context, shard string, lanes []string) (o 
 	}
 	o = &owner{
 		w: w, shard: shard, log: log, journal: jo,
-		handling: newHandling(w.o.Handler, w.o.HandlerAttempts, w.o.HandlerConcurrency),
+		handling: newHandling(w),
 	}
 	o.feed = &feed{
 		reader: w.o.Buffer.Reader(w.o.Settings.Pipeline, w.o.Name, shard, nil),

@@ -24,6 +24,7 @@ import (
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/field"
+	"github.com/windrow-io/windrow/pkg/handler"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/sink"
 	"github.com/windrow-io/windrow/pkg/source"
@@ -44,9 +45,11 @@ type Options struct {
 	Sink     sink.Sink
 	Settings window.Settings
 
-	Handler            Handler // nil: windows go to the sink as they are
-	HandlerAttempts    int     // at least 1
-	HandlerConcurrency int     // calls at a time for one shard, at least 1
+	Handler            Handler         // in Go, or
+	Service            *handler.Client // over HTTP; neither: windows go to the sink as they are
+	HandlerBatch       int             // windows that a call of Service may have; more than 1 if it is for batches
+	HandlerAttempts    int             // at least 1
+	HandlerConcurrency int             // calls at a time for one shard, at least 1
 
 	Name       string        // of the worker, unique among those of the pipeline
 	LeaseTTL   time.Duration // how long a worker that died keeps its shards
@@ -64,6 +67,8 @@ type Worker struct {
 	refill       map[bool]refiller // by whether it reads committed records only
 	member       string            // the name, with what decides whose settings hold
 	positions    *positions
+	processor    *processor // nil: there is no handler
+	reach        reach
 
 	mu    sync.Mutex
 	slots map[string]*slot
@@ -78,6 +83,9 @@ func New(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Handler != nil && o.Service != nil {
+		return nil, errors.New("HANDLER_URL is set, and this program has a handler of its own: unset the variable, or use process itself")
+	}
 	if o.Alive == nil {
 		o.Alive = func() {}
 	}
@@ -86,6 +94,13 @@ func New(o Options) (*Worker, error) {
 		member: newMember(time.Now(), s, o.Name),
 		refill: map[bool]refiller{true: source.NewRefill(o.Source, true), false: source.NewRefill(o.Source, false)},
 	}
+	switch {
+	case o.Handler != nil:
+		w.processor = inGo(o.Handler)
+	case o.Service != nil:
+		w.processor = overHTTP(o.Service, max(o.HandlerBatch, 1))
+	}
+	w.reach.show = func(err error) { o.Conditions.Set("handler", err) }
 	w.positions = &positions{w: w, marks: map[string][]buffer.Mark{}, starting: semaphore.NewWeighted(1)}
 	return w, nil
 }

@@ -182,7 +182,27 @@ type output struct {
 }
 
 // consume reads windows of topic until enough says so.
-func (r *rig) consume(topic string, enough func([]output) bool) []output {
+func (r *rig) consume(topic string, enough func([]output) bool) (all []output) {
+	r.t.Helper()
+	r.read(topic, func(v []byte) {
+		var o output
+		if err := json.Unmarshal(v, &o); err != nil {
+			r.t.Fatalf("%v: %s", err, v)
+		}
+		all = append(all, o)
+	}, func() bool { return enough(all) })
+	return all
+}
+
+// values reads the values of n records of topic.
+func (r *rig) values(topic string, n int) (all [][]byte) {
+	r.t.Helper()
+	r.read(topic, func(v []byte) { all = append(all, v) }, func() bool { return len(all) >= n })
+	return all
+}
+
+// read hands each value of topic to take until enough says so.
+func (r *rig) read(topic string, take func([]byte), enough func() bool) {
 	r.t.Helper()
 	c, err := kgo.NewClient(kgo.SeedBrokers(r.brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.MetadataMinAge(50*time.Millisecond), kgo.MetadataMaxAge(100*time.Millisecond), kgo.UnknownTopicRetries(-1))
@@ -192,21 +212,14 @@ func (r *rig) consume(topic string, enough func([]output) bool) []output {
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	var all []output
-	for !enough(all) {
+	n := 0
+	for !enough() {
 		f := c.PollFetches(ctx)
 		if ctx.Err() != nil {
-			r.t.Fatalf("after 20 s there are only %d windows in %s", len(all), topic)
+			r.t.Fatalf("after 20 s there are only %d records in %s", n, topic)
 		}
-		f.EachRecord(func(x *kgo.Record) {
-			var o output
-			if err := json.Unmarshal(x.Value, &o); err != nil {
-				r.t.Fatalf("%v: %s", err, x.Value)
-			}
-			all = append(all, o)
-		})
+		f.EachRecord(func(x *kgo.Record) { n++; take(x.Value) })
 	}
-	return all
 }
 
 func recordCount(ws []output) (n int) {
