@@ -1,6 +1,7 @@
 package buffer
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
@@ -72,6 +73,42 @@ func TestDirect(t *testing.T) {
 		equal(t, length(), 6)
 		publish("q", 8)
 		equal(t, length(), 0)
+	})
+}
+
+// Each reader of the direct lane sees every record, also while another – an owner that was superseded and does not know it
+// yet – still reads under the same pipeline: no tail would tell what the group had given to that one.
+func TestDirectLaneIsReadByEachOwnerItself(t *testing.T) {
+	both(t, func(t *testing.T, b *Buffer, c *redis.Client) {
+		ctx := t.Context()
+		values := func(r *Reader) (got []string) {
+			t.Helper()
+			for _, e := range must1(r.Read(ctx, 0, 100))(t).Lanes[0].Entries {
+				got = append(got, string(e.Record.Value))
+			}
+			return got
+		}
+		old, owner := b.Reader("p", "old", Direct, []string{DirectLane}), b.Reader("p", "new", Direct, []string{DirectLane})
+		defer old.Close()
+		defer owner.Close()
+		noError(t, b.Append(ctx, []byte("0")))
+		equal(t, values(old), []string{"0"})
+		equal(t, values(owner), []string{"0"})
+		noError(t, b.Append(ctx, []byte("1")))
+		equal(t, values(old), []string{"1"})
+		noError(t, b.Append(ctx, []byte("2")))
+		equal(t, values(owner), []string{"1", "2"})
+		equal(t, values(owner), nil)
+
+		// It waits for the next one.
+		appended := make(chan error, 1)
+		go func() { appended <- b.Append(context.WithoutCancel(ctx), []byte("3")) }()
+		var got []Entry
+		for len(got) == 0 {
+			got = must1(owner.Read(ctx, time.Second, 100))(t).Lanes[0].Entries
+		}
+		equal(t, string(got[0].Record.Value), "3")
+		noError(t, <-appended)
 	})
 }
 

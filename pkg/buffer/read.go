@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +14,10 @@ import (
 )
 
 // Reader reads a shard's lanes for one pipeline, over a connection of its own. Not safe for concurrent use.
+//
+// A lane is read by the pipeline's group. Another reader of the group – an owner that was superseded and does not know it
+// yet – may be given entries in its place; the tail tells. The direct lane has no tail: there each Reader goes by the last
+// entry that it saw itself, and has no group.
 type Reader struct {
 	conn
 	pipeline, worker, shard string
@@ -162,31 +165,33 @@ func (r *Reader) read(ctx context.Context, m *memory, block time.Duration, count
 	cmds := make([][]any, 0, 2+2*len(r.lanes))
 	cmds = append(cmds, []any{"TIME"})
 	group := []any{"XREADGROUP", "GROUP", r.pipeline, r.worker, "COUNT", count, "BLOCK", max(1, block.Milliseconds()), "STREAMS"}
-	const heads = 9
-	scanning := 0
+	own := []any{"XREAD", "COUNT", count, "BLOCK", max(1, block.Milliseconds()), "STREAMS"}
+	scanning := false
+	var grouped, direct []*laneState
 	for _, l := range r.lanes {
 		if !l.direct {
 			cmds = append(cmds, []any{"HMGET", l.tailKey, tailNext, tailLast, tailHigh})
 		}
-		if l.scan {
-			scanning++
+		switch {
+		case l.scan:
+			scanning = true
 			from := "-"
 			if l.ms > 0 || l.seq > 0 {
-				from = "(" + strconv.FormatInt(l.ms, 10) + "-" + strconv.FormatInt(l.seq, 10)
+				from = "(" + l.id()
 			}
 			cmds = append(cmds, []any{"XRANGE", l.key, from, "+", "COUNT", count})
-		} else {
-			group = append(group, l.key)
+		case l.direct:
+			direct = append(direct, l)
+		default:
+			grouped = append(grouped, l)
 		}
 	}
-	if streams := len(group) - heads; streams > 0 {
-		for range streams {
-			group = append(group, ">")
-		}
-		if scanning > 0 || block <= 0 {
-			group = append(group[:6], group[8:]...) // without BLOCK
-		}
-		cmds = append(cmds, group)
+	waits := block > 0 && !scanning
+	if len(direct) > 0 {
+		cmds = append(cmds, streams(own, direct, (*laneState).id, waits && len(grouped) == 0))
+	}
+	if len(grouped) > 0 {
+		cmds = append(cmds, streams(group, grouped, func(*laneState) string { return ">" }, waits))
 	}
 	m.out.reset()
 	fault.Point("read.before")
@@ -203,6 +208,24 @@ func (r *Reader) read(ctx context.Context, m *memory, block time.Duration, count
 	return nil
 }
 
+// streams completes a command that ends with BLOCK, its milliseconds, and STREAMS: the lanes' keys, and from where each.
+func streams(cmd []any, lanes []*laneState, from func(*laneState) string, waits bool) []any {
+	if !waits {
+		n := len(cmd)
+		cmd = append(cmd[:n-3], cmd[n-1])
+	}
+	for _, l := range lanes {
+		cmd = append(cmd, l.key)
+	}
+	for _, l := range lanes {
+		cmd = append(cmd, from(l))
+	}
+	return cmd
+}
+
+// id is that of the last entry seen.
+func (l *laneState) id() string { return id(l.ms, l.seq) }
+
 // take parses the answers into m.
 func (r *Reader) take(m *memory, count int) error {
 	m.entries, m.records, m.state = m.entries[:0], m.records[:0], m.state[:0]
@@ -213,7 +236,7 @@ func (r *Reader) take(m *memory, count int) error {
 	}
 	m.turn.Now = now
 	m.turn.Lanes = m.turn.Lanes[:0]
-	groups := 0
+	var direct, grouped bool
 	for _, l := range r.lanes {
 		lt := LaneTurn{Lane: l.name, Tail: -1, High: -1, Rescan: l.scan}
 		lr := laneRead{ms: l.ms, seq: l.seq, end: l.end}
@@ -222,19 +245,24 @@ func (r *Reader) take(m *memory, count int) error {
 				return err
 			}
 		}
-		if l.scan {
+		switch {
+		case l.scan:
 			if err := r.takeEntries(&a, m, l, &lr); err != nil {
 				return err
 			}
-		} else {
-			groups++
+		case l.direct:
+			direct = true
+		default:
+			grouped = true
 		}
 		m.turn.Lanes = append(m.turn.Lanes, lt)
 		m.state = append(m.state, lr)
 	}
-	if groups > 0 {
-		if err := r.takeGroup(&a, m); err != nil {
-			return err
+	for _, asked := range []bool{direct, grouped} {
+		if asked {
+			if err := r.takeStreams(&a, m); err != nil {
+				return err
+			}
 		}
 	}
 	if a.i != len(a.p) {
@@ -273,8 +301,8 @@ func takeTail(a *answers, lt *LaneTurn, lr *laneRead) error {
 	return nil
 }
 
-// takeGroup parses the answer of XREADGROUP: null, or for each lane that has entries its key and them.
-func (r *Reader) takeGroup(a *answers, m *memory) error {
+// takeStreams parses the answer of XREAD or XREADGROUP: null, or for each lane that has entries its key and them.
+func (r *Reader) takeStreams(a *answers, m *memory) error {
 	n, err := a.array()
 	if err != nil {
 		return err
@@ -383,11 +411,16 @@ func (r *Reader) commit(m *memory, count int) {
 	}
 }
 
-// makeGroups makes the group of every lane, and the lanes that are not there. Groups begin at a lane's start.
+// makeGroups makes the groups, and the lanes that are not there. Groups begin at a lane's start.
 func (r *Reader) makeGroups(ctx context.Context) error {
 	r.heal.reset()
+	var lanes []*laneState
 	cmds := make([][]any, 0, len(r.lanes))
 	for _, l := range r.lanes {
+		if l.direct {
+			continue
+		}
+		lanes = append(lanes, l)
 		cmds = append(cmds, []any{"XGROUP", "CREATE", l.key, r.pipeline, "0", "MKSTREAM"})
 	}
 	fault.Point("group.before")
@@ -396,7 +429,7 @@ func (r *Reader) makeGroups(ctx context.Context) error {
 		return err
 	}
 	a := answers{p: r.heal.p}
-	for _, l := range r.lanes {
+	for _, l := range lanes {
 		err := a.skip()
 		var se serverError
 		switch {

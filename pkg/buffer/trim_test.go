@@ -98,20 +98,22 @@ func TestPublishAcknowledgesPages(t *testing.T) {
 	s := redistest.Start(t)
 	b, c, ctx := open(t, s.URL()), s.Client(), t.Context()
 	const n = 2*pending + 5
+	const lane = "t/0"
+	key := b.laneKey(lane, lane)
 	p := c.Pipeline()
 	for i := range n {
-		p.XAdd(ctx, &redis.XAddArgs{Stream: b.laneKey(Direct, DirectLane), Values: []any{fieldData, i}})
+		p.XAdd(ctx, &redis.XAddArgs{Stream: key, Values: []any{fieldFrom, i, fieldNext, i + 1, fieldBatches, "x"}})
 	}
 	must1(p.Exec(ctx))(t)
-	r := b.Reader("p", "gone", Direct, []string{DirectLane})
+	r := b.Reader("p", "gone", lane, []string{lane})
 	defer r.Close()
 	must1(r.Read(ctx, 0, 2*n))(t)
 	turn := must1(r.Read(ctx, 0, n-1))(t).Lanes[0]
 	equal(t, []any{len(turn.Entries), turn.Cut}, []any{n - 1, true})
 	e := turn.Entries[n-2]
-	noError(t, b.Publish(ctx, "p", Direct, []Mark{{Lane: DirectLane, Position: e.Next}}, time.Minute, []string{"p"}))
-	equal(t, must1(c.XPending(ctx, b.laneKey(Direct, DirectLane), "p").Result())(t).Count, 0)
-	equal(t, must1(c.XLen(ctx, b.laneKey(Direct, DirectLane)).Result())(t), 1)
+	noError(t, b.Publish(ctx, "p", lane, []Mark{{Lane: lane, Position: e.Next, Ms: e.Ms, Seq: e.Seq}}, time.Minute, nil))
+	equal(t, must1(c.XPending(ctx, key, "p").Result())(t).Count, 0)
+	equal(t, must1(c.XLen(ctx, key).Result())(t), 1)
 }
 
 // A consumer goes when its worker is gone and holds nothing.
