@@ -3,6 +3,8 @@
 //	count    windows of exactly n records; a partial one after a timeout, if there is one
 //	fixed    the records received within [k·s, (k+1)·s), and nothing else
 //	relaxed  every s seconds, the records retrieved since the last window
+//	tumbling the records that happened within [k·s, (k+1)·s), or within an hour, day, week or month of a time zone
+//	sliding  the same, windows overlapping: one begins every m seconds
 //	a user's own: an Emitter, made known with Register
 //
 // A strategy is a pure function of what it is shown: the records that wait and the time it is told. That is what lets a

@@ -13,6 +13,8 @@ func (i *interval) Span(ms int64) (start, end int64) {
 	return start, start + i.step
 }
 
+func (i *interval) Before(start int64) (s, e int64) { return start - i.step, start }
+
 func (i *interval) Ask(*Queue, int64) Cut { return Cut{Reason: Interval} }
 
 type fixed struct{ interval }

@@ -9,12 +9,14 @@ import (
 
 // Names of the built-in strategies.
 const (
-	NameCount   = "count"
-	NameFixed   = "fixed"
-	NameRelaxed = "relaxed"
+	NameCount    = "count"
+	NameFixed    = "fixed"
+	NameRelaxed  = "relaxed"
+	NameTumbling = "tumbling"
+	NameSliding  = "sliding"
 )
 
-var builtin = []string{NameCount, NameFixed, NameRelaxed}
+var builtin = []string{NameCount, NameFixed, NameRelaxed, NameTumbling, NameSliding}
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 

@@ -24,6 +24,10 @@ type Traits struct {
 	// which no further record can have been received. Otherwise the records of a turn come at the turn's time, after
 	// everything that was due by then.
 	Received bool
+	// Event: records are placed by their event time (Span), one queue per interval, and time is the watermark.
+	Event bool
+	// Overlap: a moment may lie in several intervals (Before).
+	Overlap bool
 	// Asked: Ask is called of every queue that a turn brought records to, as long as it cuts.
 	Asked bool
 	// Turns: windows depend on which records came in which turn.
@@ -34,10 +38,13 @@ type Traits struct {
 // in what it is told.
 type Strategy interface {
 	Traits() Traits
-	// Span is the interval [start, end) that the moment ms lies in; 0, 0 for strategies without intervals.
+	// Span is the interval [start, end) that the moment ms lies in, the last one to begin if there are several; 0, 0 for
+	// strategies without intervals.
 	Span(ms int64) (start, end int64)
+	// Before is the interval that begins next before the one that begins at start.
+	Before(start int64) (s, e int64)
 	// Open is told that the first record of an empty queue comes at the moment now. It sets Full and Due, and for
-	// strategies with intervals Start and End, if they aren't set by Span (Traits.Received). last is the end of the shard's
+	// strategies with intervals Start and End, if they aren't set by Span (Traits.Received, Event). last is the end of the shard's
 	// last interval.
 	Open(q *Queue, now, last int64)
 	// Ask is asked when q is full, when it is due, and after a turn (Traits.Asked). If it doesn't cut, it moves Due behind
@@ -61,4 +68,5 @@ func floor(ms, step int64) int64 {
 type timeless struct{}
 
 func (timeless) Span(int64) (start, end int64)                { return 0, 0 }
+func (timeless) Before(int64) (s, e int64)                    { return 0, 0 }
 func (timeless) Empty(_, _ int64) (start, end int64, ok bool) { return 0, 0, false }
