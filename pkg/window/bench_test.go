@@ -48,6 +48,7 @@ func (w *workload) turn() {
 	w.now += 1000
 	for i := range w.records {
 		w.records[i].Received = w.now - 1000 + int64(i)*1000/int64(len(w.records))
+		w.records[i].Timestamp = w.records[i].Received
 	}
 	w.machine.Step(w.now, w.each, &w.out)
 }
@@ -64,6 +65,9 @@ var workloads = []struct {
 	{"count-key", window.Settings{Emitter: "count", Size: 100, Key: "@key"}, 1337, 100},
 	{"fixed", window.Settings{Emitter: "fixed", Interval: 10 * time.Second}, 1337, 1},
 	{"fixed-key", window.Settings{Emitter: "fixed", Interval: 10 * time.Second, Key: "@key"}, 1337, 100},
+	{"tumbling", window.Settings{Emitter: "tumbling", Interval: 10 * time.Second, MaxFuture: time.Hour}, 1337, 1},
+	{"tumbling-key", window.Settings{Emitter: "tumbling", Interval: 10 * time.Second, MaxFuture: time.Hour, Key: "@key"}, 1337, 100},
+	{"sliding", window.Settings{Emitter: "sliding", Interval: 10 * time.Second, Slide: 5 * time.Second, MaxFuture: time.Hour}, 1337, 1},
 	{"relaxed", window.Settings{Emitter: "relaxed", Interval: 10 * time.Second}, 1337, 1},
 }
 

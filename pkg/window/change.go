@@ -13,7 +13,7 @@ import (
 // records, so nothing is beyond carrying over. Of times of receipt those that are known still count.
 //
 // Records of several queues go on in the order in which they were read, those of one Step by lane and offset. The window
-// numbers go on. The old machine is not to be used any more; if the new settings are wrong it is left as it is.
+// numbers go on, and so does the watermark if the event time stays the same. The old machine is not to be used any more; if the new settings are wrong it is left as it is.
 func (m *Machine) Change(to Settings, now int64, _ Out) (*Machine, error) {
 	n, err := New(to, m.shard)
 	if err != nil {
@@ -21,6 +21,9 @@ func (m *Machine) Change(to Settings, now int64, _ Out) (*Machine, error) {
 	}
 	n.now, n.seq = max(now, m.now), m.seq
 	n.backlog = m.gather()
+	if n.traits.Event && m.traits.Event && n.s.EventTime == m.s.EventTime && n.s.EventTimeFormat == m.s.EventTimeFormat && n.s.Zone == m.s.Zone {
+		n.mark.value, n.mark.at, n.mark.lanes = m.mark.value, m.mark.at, m.mark.lanes
+	}
 	if !n.traits.Received {
 		for i := range n.backlog.records {
 			n.backlog.records[i].Received = 0
@@ -49,9 +52,11 @@ func (m *Machine) gather() backlog {
 	}
 	if queues > 1 {
 		slices.SortStableFunc(items, func(a, b item) int {
-			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.r.Topic, b.r.Topic),
-				cmp.Compare(a.r.Partition, b.r.Partition), cmp.Compare(a.r.Offset, b.r.Offset))
+			return cmp.Or(cmp.Compare(a.at, b.at), comparePlaces(a.r, b.r))
 		})
+	}
+	if m.traits.Overlap { // a record waits in several queues
+		items = slices.CompactFunc(items, func(a, b item) bool { return a.at == b.at && comparePlaces(a.r, b.r) == 0 })
 	}
 	g := backlog{records: make([]record.Record, 0, m.Waiting())}
 	for i := range m.backlog.records {
@@ -61,6 +66,10 @@ func (m *Machine) gather() backlog {
 		g.add(i.r)
 	}
 	return g
+}
+
+func comparePlaces(a, b *record.Record) int {
+	return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 }
 
 func (b *backlog) add(r *record.Record) {

@@ -24,10 +24,13 @@ type Machine struct {
 	shard    string
 	strategy emit.Strategy
 	traits   emit.Traits
+	placed   bool // records are placed in intervals, by their time of receipt or by their event time
 	keyRef   field.Ref
 	keyed    bool
-	limit    int64  // bytes that may wait
-	print    uint64 // of settings and shard
+	clock    *field.Clock // of event time
+	ownTime  *field.Clock // of the records' own timestamps
+	limit    int64        // bytes that may wait
+	print    uint64       // of settings and shard
 
 	// The state.
 	begun   bool    // the first Step is over: last means something
@@ -42,12 +45,15 @@ type Machine struct {
 	records int    // in the queues, as of the last Step
 	bytes   int64  // of the records, and of the queues
 	arena   arena
+	mark    watermark // of event time
+	counts  Counts
 
 	// What a Step works with.
 	out     Out
 	at      int64 // its now
 	bound   int64 // records count as received no earlier
 	calls   int   // of out
+	pardon  bool  // what comes has waited before, and is not late
 	empties int   // windows without records that it may still give
 	from    int64 // the interval that the last record was received in; 0 where that doesn't matter
 	to      int64
@@ -78,6 +84,7 @@ func New(s Settings, shard string) (*Machine, error) {
 	}
 	m := &Machine{s: s, shard: shard, strategy: s.strategy(), queues: map[string]*queue{}}
 	m.traits = m.strategy.Traits()
+	m.placed = m.traits.Received || m.traits.Event
 	if s.Key != "" {
 		key, err := field.Parse(s.Key)
 		if err != nil {
@@ -86,6 +93,17 @@ func New(s Settings, shard string) (*Machine, error) {
 		m.keyRef, m.keyed = key, true
 	}
 	var err error
+	if m.traits.Event {
+		if m.clock, err = s.clock(s.EventTime); err != nil {
+			return nil, err
+		}
+		if m.ownTime, err = s.clock(""); err != nil {
+			return nil, err
+		}
+		m.mark = watermark{
+			delay: s.WatermarkDelay.Milliseconds(), idle: s.WatermarkIdle.Milliseconds(), future: s.MaxFuture.Milliseconds(), value: never, hold: -1,
+		}
+	}
 	if m.print, err = s.fingerprint(shard); err != nil {
 		return nil, err
 	}
@@ -93,6 +111,9 @@ func New(s Settings, shard string) (*Machine, error) {
 		m.limit = math.MaxInt64
 	}
 	m.joinFn = m.join
+	if m.traits.Event {
+		m.joinFn = m.joinEvent
+	}
 	m.window = Window{Stream: s.Stream, Pipeline: s.Pipeline, Shard: shard, Emitter: s.Emitter, Keyed: m.keyed}
 	return m, nil
 }
@@ -100,6 +121,32 @@ func New(s Settings, shard string) (*Machine, error) {
 // NeedsReceived reports whether records must carry their time of receipt, and `now` must be a bound below which no
 // further record can have been received.
 func (m *Machine) NeedsReceived() bool { return m.traits.Received }
+
+// NeedsLanes reports whether the machine must be told about the lanes before each Step (Lanes).
+func (m *Machine) NeedsLanes() bool { return m.traits.Event }
+
+// Lanes says what is known of all the shard's lanes at the next Step: the watermark of event time follows from it. Like the
+// records it is part of the decision, and must be the same in a replay. A lane that is never told of counts as read to its
+// end.
+func (m *Machine) Lanes(lanes []Lane) { m.mark.set(lanes) }
+
+// Watermark is the event time reached, in Unix milliseconds; ok is false as long as there is none, or no event time.
+func (m *Machine) Watermark() (ms int64, ok bool) {
+	return m.mark.value, m.traits.Event && m.mark.value != never
+}
+
+// Counts are numbers of records since the machine was made or restored, for metrics. Of a record that is not in a window
+// and does not wait, one of these tells, or Out.Reject has.
+type Counts struct {
+	Late    int64 // came after their windows were closed, whatever became of them
+	Dropped int64 // … and were dropped
+	Future  int64 // were too far ahead of time to move the watermark
+	Skipped int64 // lacked a field, or had one of a wrong type, and were skipped
+	Nulled  int64 // … and were taken without it
+}
+
+// Counts returns what was counted.
+func (m *Machine) Counts() Counts { return m.counts }
 
 // NeedsTurns reports whether windows depend on which records came in which Step. If not, Steps that gave nothing may be
 // merged into the next one, as one Step with the later now and all the records, in the order in which those Steps had
@@ -109,7 +156,7 @@ func (m *Machine) NeedsTurns() bool { return m.traits.Turns }
 // Bytes is the memory of what waits, in bytes: keys, values, headers, and a flat rate for each record and key.
 func (m *Machine) Bytes() int64 { return m.bytes + m.backlog.bytes }
 
-// Waiting is the number of records that wait.
+// Waiting is the number of records that wait; one that is in several windows counts for each.
 func (m *Machine) Waiting() int { return m.records + len(m.backlog.records) }
 
 // Keys is the number of keys that hold state; a key counts again for each interval in which its records wait. Without
@@ -128,6 +175,9 @@ func (m *Machine) Deadline() int64 {
 	}
 	var deadline int64
 	if q := m.due.first(); q != nil {
+		if m.traits.Event {
+			return m.mark.reaches(q.Due)
+		}
 		deadline = q.Due
 	}
 	if m.begun && m.s.EmitEmpty {

@@ -279,6 +279,7 @@ func TestLimitHolds(t *testing.T) {
 	for _, s := range []window.Settings{
 		{Emitter: "count", Size: 1000}, {Emitter: "count", Size: 1000, Key: "@key", Timeout: time.Minute}, {Emitter: "fixed", Interval: time.Hour, EmitEmpty: true},
 		{Emitter: "fixed", Interval: 5 * time.Second, Key: "@key"}, {Emitter: "relaxed", Interval: time.Hour, Key: "@key"}, {Emitter: "sorted"}, {Emitter: "never", Key: "@key"},
+		{Emitter: "tumbling", Interval: time.Hour, Key: "@key", MaxFuture: time.Hour},
 	} {
 		t.Run(s.Emitter+s.Key, func(t *testing.T) {
 			s.StateMaxBytes = 30_000
@@ -301,6 +302,7 @@ func TestChangeLosesNothing(t *testing.T) {
 	settings := []window.Settings{
 		{Emitter: "count", Size: 7}, {Emitter: "count", Size: 3, Key: "@key"}, {Emitter: "fixed", Interval: time.Second}, {Emitter: "relaxed", Interval: time.Second, Key: "@key"},
 		{Emitter: "never"}, {Emitter: "fixed", Interval: 300 * time.Millisecond, Key: "@key"}, {Emitter: "count", Size: 50, StateMaxBytes: 5000},
+		{Emitter: "tumbling", Interval: 50 * time.Millisecond, Late: "next", Key: "@key"}, {Emitter: "tumbling", Interval: 200 * time.Millisecond, Late: "next"},
 	}
 	eachSeed(t, func(t *testing.T, seed uint64) {
 		f := &feed{rng: rand.New(rand.NewPCG(seed, 2)), now: 10_000, keys: 4}

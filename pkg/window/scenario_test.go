@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/windrow-io/windrow/pkg/emit"
 	"github.com/windrow-io/windrow/pkg/field"
 	"github.com/windrow-io/windrow/pkg/record"
 	"github.com/windrow-io/windrow/pkg/window"
@@ -24,6 +25,7 @@ var rewrite = flag.Bool("rewrite", false, "write what comes out into testdata/*.
 //
 //	settings               the settings, name=value, in one or more lines; once, first
 //	step <now>             a Step; input: a record a line, <lane>@<offset> <value> [key=] [ts=] [received=] [size=]
+//	                       lanes <lane>=<end or behind> …: what is known of the lanes, for event time
 //	change <now>           new settings, as in settings; what isn't named is as if never set
 //
 // Records of a turn are written in the order in which they are read. ts is the offset if it is not given. Out comes a
@@ -40,6 +42,7 @@ type block struct {
 	at       int64
 	settings window.Settings
 	records  []record.Record
+	lanes    []window.Lane
 }
 
 func readStory(t *testing.T, path string) *story {
@@ -90,7 +93,11 @@ func (b *block) parse(t *testing.T, path string) {
 		case "settings", "change":
 			err = b.set(line)
 		case "step":
-			err = b.record(line)
+			if rest, ok := strings.CutPrefix(line, "lanes "); ok {
+				b.know(rest)
+			} else {
+				err = b.record(line)
+			}
 		default:
 			err = fmt.Errorf("no such command")
 		}
@@ -103,6 +110,7 @@ func (b *block) parse(t *testing.T, path string) {
 func (b *block) set(line string) (err error) {
 	s := &b.settings
 	s.Stream, s.Pipeline = "s", "p"
+	duration := func(d *time.Duration, value string) (err error) { *d, err = time.ParseDuration(value); return err }
 	for _, word := range strings.Fields(line) {
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
@@ -114,6 +122,28 @@ func (b *block) set(line string) (err error) {
 			s.Interval, err = time.ParseDuration(value)
 		case "timeout":
 			s.Timeout, err = time.ParseDuration(value)
+		case "slide":
+			err = duration(&s.Slide, value)
+		case "offset":
+			err = duration(&s.Offset, value)
+		case "calendar":
+			s.Calendar = emit.Calendar(value)
+		case "zone":
+			s.Zone = value
+		case "event":
+			s.EventTime = value
+		case "format":
+			s.EventTimeFormat = value
+		case "delay":
+			err = duration(&s.WatermarkDelay, value)
+		case "idle":
+			err = duration(&s.WatermarkIdle, value)
+		case "future":
+			err = duration(&s.MaxFuture, value)
+		case "late":
+			s.Late = value
+		case "bad":
+			s.BadField = value
 		case "key":
 			s.Key = value
 		case "empty":
@@ -128,6 +158,14 @@ func (b *block) set(line string) (err error) {
 		}
 	}
 	return nil
+}
+
+// know takes in what is known of the lanes.
+func (b *block) know(line string) {
+	for _, word := range strings.Fields(line) {
+		name, where, _ := strings.Cut(word, "=")
+		b.lanes = append(b.lanes, window.Lane{Topic: name, AtEnd: where == "end"})
+	}
 }
 
 func (b *block) record(line string) (err error) {
@@ -189,8 +227,15 @@ func (o *tape) Window(w *window.Window) {
 func (o *tape) Reject(r *record.Record, reason error) {
 	word := reason.Error()
 	switch {
+	case errors.Is(reason, window.ErrLate):
+		word = "late"
+	case errors.Is(reason, field.ErrNotTime):
+		word = "no time"
 	case errors.Is(reason, field.ErrMissing):
 		word = "no key"
+		if !strings.HasPrefix(reason.Error(), "@key") && !strings.HasPrefix(reason.Error(), "id") {
+			word = "no field"
+		}
 	case errors.Is(reason, field.ErrNotJSON):
 		word = "not JSON"
 	}
@@ -212,6 +257,13 @@ func (b *block) play(m *window.Machine, o *tape) (*window.Machine, error) {
 		for i := range b.records {
 			rs[i] = b.records[i].Clone()
 		}
+		if b.lanes != nil {
+			lanes := slices.Clone(b.lanes)
+			for i := range lanes {
+				lanes[i].Got = slices.ContainsFunc(rs, func(r record.Record) bool { return r.Topic == lanes[i].Topic })
+			}
+			m.Lanes(lanes)
+		}
 		n := m.Step(b.at, window.Each(rs), o)
 		for i := range rs {
 			for _, p := range [][]byte{rs[i].Key, rs[i].Value} {
@@ -232,8 +284,27 @@ func state(m *window.Machine) string {
 	if k := m.Keys(); k > 0 {
 		s += fmt.Sprintf(" keys %d", k)
 	}
+	if w, ok := m.Watermark(); ok {
+		s += fmt.Sprintf(" watermark %d", w)
+	}
 	if d := m.Deadline(); d > 0 {
 		s += fmt.Sprintf(" deadline %d", d)
+	}
+	return s
+}
+
+// counted is what a Step counted.
+func counted(now, before window.Counts) (s string) {
+	for _, c := range []struct {
+		name string
+		n    int64
+	}{
+		{"late", now.Late - before.Late}, {"dropped", now.Dropped - before.Dropped}, {"future", now.Future - before.Future},
+		{"skipped", now.Skipped - before.Skipped}, {"nulled", now.Nulled - before.Nulled},
+	} {
+		if c.n > 0 {
+			s += fmt.Sprintf(" %s %d", c.name, c.n)
+		}
 	}
 	return s
 }
@@ -277,6 +348,10 @@ func (s *story) tell(t *testing.T, path string) []string {
 			continue
 		}
 		from := len(o.short)
+		var before window.Counts
+		if m != nil {
+			before = m.Counts()
+		}
 		next, err := b.play(m, o)
 		var got strings.Builder
 		for _, line := range o.short[from:] {
@@ -286,7 +361,7 @@ func (s *story) tell(t *testing.T, path string) []string {
 			got.WriteString(err.Error() + "\n")
 		} else {
 			m = next
-			got.WriteString(state(m) + "\n")
+			got.WriteString(state(m) + counted(m.Counts(), before) + "\n")
 		}
 		if b.at != 0 {
 			fmt.Fprintf(&text, "%s %d\n", b.cmd, b.at)

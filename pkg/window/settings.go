@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // for machines that have no database of time zones
 
 	"github.com/windrow-io/windrow/pkg/emit"
 	"github.com/windrow-io/windrow/pkg/field"
@@ -17,13 +19,32 @@ import (
 type Settings struct {
 	Stream        string        `json:"stream"`
 	Pipeline      string        `json:"pipeline"`
-	Emitter       string        `json:"emitter"`                 // count, fixed, relaxed, or a registered name
+	Emitter       string        `json:"emitter"`                 // count, fixed, relaxed, tumbling, sliding, or a registered name
 	Size          int           `json:"size,omitempty"`          // WINDOW_SIZE: records
 	Interval      time.Duration `json:"interval,omitempty"`      // WINDOW_INTERVAL
 	Timeout       time.Duration `json:"timeout,omitempty"`       // WINDOW_TIMEOUT
 	Key           string        `json:"key,omitempty"`           // WINDOW_KEY: a field reference; windows per key
+	Slide         time.Duration `json:"slide,omitempty"`         // WINDOW_SLIDE
+	Offset        time.Duration `json:"offset,omitempty"`        // WINDOW_OFFSET
+	Calendar      emit.Calendar `json:"calendar,omitempty"`      // WINDOW_CALENDAR
+	Zone          string        `json:"zone,omitempty"`          // WINDOW_TIMEZONE; "": UTC
 	EmitEmpty     bool          `json:"emitEmpty,omitempty"`     // EMIT_EMPTY
 	StateMaxBytes int64         `json:"stateMaxBytes,omitempty"` // STATE_MAX_BYTES; 0: no bound
+
+	// Of emitters by event time.
+	EventTime       string        `json:"eventTime,omitempty"`       // EVENT_TIME: a field reference; "": @timestamp
+	EventTimeFormat string        `json:"eventTimeFormat,omitempty"` // EVENT_TIME_FORMAT, see field.NewClock; "": auto
+	WatermarkDelay  time.Duration `json:"watermarkDelay,omitempty"`  // WATERMARK_DELAY
+	WatermarkIdle   time.Duration `json:"watermarkIdle,omitempty"`   // WATERMARK_IDLE
+	MaxFuture       time.Duration `json:"maxFuture,omitempty"`       // MAX_FUTURE
+	Late            string        `json:"late,omitempty"`            // LATE; "": dead-letter
+
+	BadField string `json:"badField,omitempty"` // BAD_FIELD; "": dead-letter
+}
+
+// EventTimed reports whether an emitter of this name goes by event time.
+func EventTimed(emitter string) bool {
+	return emitter == emit.NameTumbling || emitter == emit.NameSliding
 }
 
 // Validate returns everything that is wrong with the settings, each naming the variable, its value, and what it may be.
@@ -44,6 +65,11 @@ func (s Settings) Validate() []error {
 		if s.EmitEmpty && s.Key != "" {
 			c.add("EMIT_EMPTY=true conflicts with WINDOW_KEY=%s: nobody knows the keys that nothing came for; unset one of them", s.Key)
 		}
+	case emit.NameTumbling, emit.NameSliding:
+		c.intervals()
+		c.refuse("WINDOW_SIZE", s.Size != 0, s.Size)
+		c.refuse("WINDOW_TIMEOUT", s.Timeout != 0, s.Timeout)
+		c.refuse("EMIT_EMPTY", s.EmitEmpty, s.EmitEmpty)
 	default:
 		if _, ok := emit.Registered(s.Emitter); !ok {
 			c.emitter()
@@ -54,15 +80,135 @@ func (s Settings) Validate() []error {
 		c.refuse("WINDOW_TIMEOUT", s.Timeout != 0, s.Timeout)
 		c.refuse("EMIT_EMPTY", s.EmitEmpty, s.EmitEmpty)
 	}
+	c.eventTime()
 	if s.Key != "" {
 		if _, err := field.Parse(s.Key); err != nil {
 			c.add("WINDOW_KEY=%s: %w", s.Key, err)
 		}
 	}
+	c.oneOf("BAD_FIELD", s.BadField, BadDeadLetter, BadSkip, BadNull)
 	if s.StateMaxBytes < 0 {
 		c.add("STATE_MAX_BYTES=%d: it must be at least 0 (no bound)", s.StateMaxBytes)
 	}
 	return c.errs
+}
+
+// intervals checks what windows by event time are made of.
+func (c *checker) intervals() {
+	s := &c.s
+	switch {
+	case s.Calendar != "" && s.Emitter == emit.NameSliding:
+		c.refuse("WINDOW_CALENDAR", true, s.Calendar)
+	case s.Calendar != "":
+		c.oneOf("WINDOW_CALENDAR", string(s.Calendar), string(emit.Hour), string(emit.Day), string(emit.Week), string(emit.Month))
+		if s.Interval != 0 {
+			c.add("WINDOW_INTERVAL=%v conflicts with WINDOW_CALENDAR=%s: unset one of them", s.Interval, s.Calendar)
+		}
+		c.offset(calendarLength[s.Calendar])
+	default:
+		c.duration("WINDOW_INTERVAL", s.Interval)
+		c.offset(max(s.Interval, time.Millisecond))
+	}
+	if s.Emitter != emit.NameSliding {
+		c.refuse("WINDOW_SLIDE", s.Slide != 0, s.Slide)
+		return
+	}
+	c.duration("WINDOW_SLIDE", s.Slide)
+	switch {
+	case s.Slide < time.Millisecond || s.Interval < time.Millisecond:
+	case s.Slide > s.Interval:
+		c.add("WINDOW_SLIDE=%v: it must be at most WINDOW_INTERVAL=%v, or records between the windows would be in none", s.Slide, s.Interval)
+	case s.Interval/s.Slide > maxOverlap:
+		c.add("WINDOW_SLIDE=%v: it must be at least WINDOW_INTERVAL/%d, that is %v: each record is kept once for every window that it is in", s.Slide, maxOverlap, s.Interval/maxOverlap)
+	}
+}
+
+// maxOverlap is how many windows a record may be in.
+const maxOverlap = 1000
+
+// calendarLength is about how long the units are, and never longer.
+var calendarLength = map[emit.Calendar]time.Duration{
+	emit.Hour: time.Hour, emit.Day: 24 * time.Hour, emit.Week: 7 * 24 * time.Hour, emit.Month: 28 * 24 * time.Hour,
+}
+
+func (c *checker) offset(length time.Duration) {
+	switch o := c.s.Offset; {
+	case o.Abs() >= length && length > 0:
+		c.add("WINDOW_OFFSET=%v: it must be shorter than the window, %v", o, length)
+	case o%time.Millisecond != 0:
+		c.add("WINDOW_OFFSET=%v: it must be whole milliseconds", o)
+	}
+}
+
+// eventTime checks what goes with event time, or that none of it is set without.
+func (c *checker) eventTime() {
+	s := &c.s
+	if !EventTimed(s.Emitter) {
+		for _, v := range []struct {
+			variable string
+			set      bool
+			value    any
+		}{
+			{"WINDOW_SLIDE", s.Slide != 0, s.Slide}, {"WINDOW_OFFSET", s.Offset != 0, s.Offset}, {"WINDOW_CALENDAR", s.Calendar != "", s.Calendar},
+			{"WINDOW_TIMEZONE", s.Zone != "", s.Zone}, {"EVENT_TIME", s.EventTime != "", s.EventTime}, {"EVENT_TIME_FORMAT", s.EventTimeFormat != "", s.EventTimeFormat},
+			{"WATERMARK_DELAY", s.WatermarkDelay != 0, s.WatermarkDelay}, {"WATERMARK_IDLE", s.WatermarkIdle != 0, s.WatermarkIdle},
+			{"MAX_FUTURE", s.MaxFuture != 0, s.MaxFuture}, {"LATE", s.Late != "", s.Late},
+		} {
+			c.refuse(v.variable, v.set, v.value)
+		}
+		return
+	}
+	if _, err := s.clock(s.EventTime); err != nil {
+		c.add("%w", err)
+	}
+	for _, v := range []struct {
+		variable string
+		value    time.Duration
+	}{{"WATERMARK_DELAY", s.WatermarkDelay}, {"WATERMARK_IDLE", s.WatermarkIdle}, {"MAX_FUTURE", s.MaxFuture}} {
+		switch {
+		case v.value < 0:
+			c.add("%s=%v: it must be at least 0s", v.variable, v.value)
+		case v.value%time.Millisecond != 0:
+			c.add("%s=%v: it must be whole milliseconds", v.variable, v.value)
+		}
+	}
+	c.oneOf("LATE", s.Late, LateDeadLetter, LateDrop, LateNext)
+}
+
+// zone is the time zone of the settings.
+func (s Settings) zone() (*time.Location, error) {
+	if s.Zone == "Local" {
+		return nil, errors.New("WINDOW_TIMEZONE=Local would be another one on another machine: name it, as in Europe/Berlin")
+	}
+	z, err := time.LoadLocation(s.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("WINDOW_TIMEZONE=%s is no time zone: write its name, as in Europe/Berlin, or UTC", s.Zone)
+	}
+	return z, nil
+}
+
+// clock reads the event time from the field; "": @timestamp.
+func (s Settings) clock(name string) (*field.Clock, error) {
+	zone, err := s.zone()
+	if err != nil {
+		return nil, err
+	}
+	format := s.EventTimeFormat
+	if name == "" {
+		name, format = "@timestamp", ""
+		if s.EventTime == "" && s.EventTimeFormat != "" {
+			return nil, fmt.Errorf("EVENT_TIME_FORMAT=%s has no effect without EVENT_TIME: name the field", s.EventTimeFormat)
+		}
+	}
+	ref, err := field.Parse(name)
+	if err != nil {
+		return nil, fmt.Errorf("EVENT_TIME=%s: %w", name, err)
+	}
+	clock, err := field.NewClock(ref, format, zone)
+	if err != nil {
+		return nil, fmt.Errorf("EVENT_TIME_FORMAT=%w", err)
+	}
+	return clock, nil
 }
 
 // checker gathers what is wrong with settings.
@@ -87,6 +233,12 @@ func (c *checker) emitter() {
 func (c *checker) refuse(variable string, set bool, value any) {
 	if set {
 		c.add("%s=%v conflicts with EMITTER=%s, which has no use for it: unset one of them", variable, value, c.s.Emitter)
+	}
+}
+
+func (c *checker) oneOf(variable, value string, choices ...string) {
+	if value != "" && !slices.Contains(choices, value) {
+		c.add("%s=%s: it must be one of %s", variable, value, strings.Join(choices, ", "))
 	}
 }
 
@@ -119,6 +271,14 @@ func (s Settings) strategy() emit.Strategy {
 		return emit.NewFixed(s.Interval, s.EmitEmpty)
 	case emit.NameRelaxed:
 		return emit.NewRelaxed(s.Interval, s.EmitEmpty)
+	case emit.NameTumbling:
+		if s.Calendar == "" {
+			return emit.NewTumbling(s.Interval, s.Offset)
+		}
+		zone, _ := s.zone()
+		return emit.NewCalendar(s.Calendar, zone, s.Offset)
+	case emit.NameSliding:
+		return emit.NewSliding(s.Interval, s.Slide, s.Offset)
 	}
 	build, _ := emit.Registered(s.Emitter)
 	return emit.NewCustom(build())

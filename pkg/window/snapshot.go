@@ -10,7 +10,8 @@ import (
 
 // The form of a snapshot: the version, a fingerprint of settings and shard (8 bytes), flags, now, last, seq, the backlog's
 // records, and the queues in the order in which they began: key, start, end, due, the turns (each the time since the one
-// before, and a number of records), and the records. Numbers are varints, texts and lists begin with their length.
+// before, and a number of records), and the records; for event time the watermark: its value, time, and the lanes (topic,
+// partition, mark, last time of records, whether read to the end). Numbers are varints, texts and lists begin with their length.
 const snapshotVersion = 1
 
 const flagBegun = 1
@@ -38,6 +39,9 @@ func (m *Machine) Snapshot(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(queues))
 	for q := m.waiting.first; q != nil; q = q.next {
 		dst = q.snapshot(dst)
+	}
+	if m.traits.Event {
+		dst = m.mark.snapshot(dst)
 	}
 	return dst
 }
@@ -106,6 +110,9 @@ func (m *Machine) restore(r *reader) {
 			return
 		}
 	}
+	if m.traits.Event {
+		m.mark.restore(r)
+	}
 }
 
 func (m *Machine) restoreQueue(r *reader) {
@@ -114,12 +121,12 @@ func (m *Machine) restoreQueue(r *reader) {
 	if !m.keyed && len(key) > 0 {
 		r.fail()
 	}
-	if m.traits.Received {
+	if m.placed {
 		if s, e := m.strategy.Span(start); s != start || e != end || due != end {
 			r.fail()
 		}
 	}
-	name := string(append(appendInterval(nil, m.traits.Received, start), key...))
+	name := string(append(appendInterval(nil, m.placed, start), key...))
 	if r.err != nil || m.queues[name] != nil {
 		r.fail()
 		return

@@ -19,6 +19,8 @@ var snapshotSettings = []window.Settings{
 	{Emitter: "fixed", Interval: time.Second, Key: "@key"},
 	{Emitter: "relaxed", Interval: time.Second, EmitEmpty: true},
 	{Emitter: "sorted"},
+	{Emitter: "tumbling", Interval: time.Second, Key: "@key", WatermarkIdle: time.Second, MaxFuture: time.Second},
+	{Emitter: "sliding", Interval: 6 * time.Millisecond, Slide: 2 * time.Millisecond, StateMaxBytes: 900},
 }
 
 // snapshots are of machines under settings s at several moments.

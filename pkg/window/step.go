@@ -1,6 +1,7 @@
 package window
 
 import (
+	"encoding/binary"
 	"iter"
 
 	"github.com/windrow-io/windrow/pkg/emit"
@@ -12,8 +13,11 @@ import (
 func (m *Machine) Step(now int64, records iter.Seq[*record.Record], out Out) int {
 	m.at = max(now, m.now)
 	m.out, m.calls, m.empties = out, 0, maxEmpty
-	if !m.traits.Received && !m.traits.Asked {
+	if !m.placed && !m.traits.Asked {
 		m.close() // the records come at this moment, after all that was due by then
+	}
+	if m.traits.Event && m.mark.rise(m.at) { // by what is known of the lanes
+		m.close()
 	}
 	m.joinBacklog()
 	m.bound = m.now
@@ -27,6 +31,9 @@ func (m *Machine) Step(now int64, records iter.Seq[*record.Record], out Out) int
 			}
 		}
 	}
+	if m.traits.Event {
+		m.mark.pass(m.at) // only now: what was just read had not been waited for before
+	}
 	m.close()
 	m.keep()
 	m.now, m.out = m.at, nil
@@ -38,9 +45,11 @@ func (m *Machine) joinBacklog() {
 	records := m.backlog.records
 	m.backlog = backlog{}
 	m.bound = 0
+	m.pardon = true
 	for i := range records {
-		m.join(&records[i])
+		m.joinFn(&records[i])
 	}
+	m.pardon = false
 }
 
 // join takes a record in.
@@ -54,19 +63,9 @@ func (m *Machine) join(r *record.Record) bool {
 			return true
 		}
 	}
-	if len(q.Records) == 0 {
-		m.begin(q, at)
-	}
-	q.Records = append(q.Records, *r)
+	m.put(q, r, at)
 	if m.traits.Received {
 		q.Records[len(q.Records)-1].Received = at
-	}
-	cost := cost(r)
-	q.bytes += cost
-	m.bytes += cost
-	if q.touched == 0 {
-		m.touched = append(m.touched, q)
-		q.touched = len(m.touched)
 	}
 	if len(q.Records) == q.Full {
 		m.ask(q)
@@ -77,6 +76,21 @@ func (m *Machine) join(r *record.Record) bool {
 	return true
 }
 
+// put lets r wait in q.
+func (m *Machine) put(q *queue, r *record.Record, at int64) {
+	if len(q.Records) == 0 {
+		m.begin(q, at)
+	}
+	q.Records = append(q.Records, *r)
+	cost := cost(r)
+	q.bytes += cost
+	m.bytes += cost
+	if q.touched == 0 {
+		m.touched = append(m.touched, q)
+		q.touched = len(m.touched)
+	}
+}
+
 // find returns the queue that r is to wait in; nil if r has no key.
 func (m *Machine) find(r *record.Record, at int64) *queue {
 	if m.traits.Received && (at < m.from || at >= m.to) {
@@ -85,19 +99,54 @@ func (m *Machine) find(r *record.Record, at int64) *queue {
 	if m.current != nil && m.current.Start == m.from {
 		return m.current
 	}
-	m.name = appendInterval(m.name[:0], m.traits.Received, m.from)
-	prefix := len(m.name)
-	if m.keyed {
-		var err error
-		if m.name, err = m.keyRef.Text(m.name, r); err != nil {
-			m.calls++
-			m.out.Reject(r, err)
-			return nil
-		}
+	if !m.call(r) {
+		return nil
 	}
+	return m.queue()
+}
+
+// call sets the name of r's queue, for the interval m.from; false if r has no key.
+func (m *Machine) call(r *record.Record) bool {
+	m.name = appendInterval(m.name[:0], m.placed, m.from)
+	if !m.keyed {
+		return true
+	}
+	prefix := len(m.name)
+	var err error
+	if m.name, err = m.keyRef.Text(m.name, r); err != nil {
+		m.name = m.name[:prefix]
+		return m.bad(r, err)
+	}
+	return true
+}
+
+// rename makes m.name the one of the same key for another interval, m.from.
+func (m *Machine) rename() { binary.BigEndian.PutUint64(m.name, uint64(m.from)) }
+
+// bad deals with a record that lacks a field, or has one of a wrong type; true if it is to be taken without it.
+func (m *Machine) bad(r *record.Record, err error) bool {
+	switch m.s.BadField {
+	case BadSkip:
+		m.counts.Skipped++
+		return false
+	case BadNull:
+		m.counts.Nulled++
+		return true
+	}
+	m.reject(r, err)
+	return false
+}
+
+func (m *Machine) reject(r *record.Record, err error) {
+	m.calls++
+	m.out.Reject(r, err)
+}
+
+// queue returns the queue called m.name, for the interval m.from to m.to.
+func (m *Machine) queue() *queue {
 	q := m.queues[string(m.name)]
 	if q == nil {
-		q = m.add(string(m.name), prefix)
+		q = m.add(string(m.name), len(appendInterval(nil, m.placed, 0)))
 		q.Start, q.End = m.from, m.to
 	}
 	if !m.keyed {
@@ -124,7 +173,7 @@ func (m *Machine) add(name string, prefix int) *queue {
 }
 
 // only reports whether there is one queue and no other: no keys, no intervals.
-func (m *Machine) only() bool { return !m.keyed && !m.traits.Received }
+func (m *Machine) only() bool { return !m.keyed && !m.placed }
 
 // cost is what a queue takes in memory besides its records.
 func (m *Machine) cost(q *queue) int64 {
@@ -184,7 +233,7 @@ func (m *Machine) close() {
 	}
 	for {
 		q := m.due.first()
-		if q != nil && q.Due > m.at {
+		if q != nil && q.Due > m.time() {
 			q = nil
 		}
 		if m.s.EmitEmpty {
@@ -206,6 +255,14 @@ func (m *Machine) close() {
 		m.last = max(m.last, q.End) // its records were emitted early
 		m.end(q)
 	}
+}
+
+// time is what decides on what is due.
+func (m *Machine) time() int64 {
+	if m.traits.Event {
+		return m.mark.value
+	}
+	return m.at
 }
 
 // start lets the first interval be the one of the first Step, or of the first record received.

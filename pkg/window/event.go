@@ -1,0 +1,96 @@
+package window
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/windrow-io/windrow/pkg/record"
+)
+
+// ErrLate is the reason of dead letters for records that came after the windows that they belong to had closed.
+var ErrLate = errors.New("the record is late")
+
+// What becomes of late records (LATE).
+const (
+	LateDeadLetter = "dead-letter" // the default
+	LateDrop       = "drop"
+	LateNext       = "next" // they go to the windows that are open, as if they had happened at the watermark
+)
+
+// What becomes of records that lack a field that the settings name, or have one of a wrong type (BAD_FIELD).
+const (
+	BadDeadLetter = "dead-letter" // the default
+	BadSkip       = "skip"
+	BadNull       = "null" // they are taken without it: an empty key, the record's own timestamp
+)
+
+// joinEvent takes a record in by its event time.
+func (m *Machine) joinEvent(r *record.Record) bool {
+	event, err := m.clock.Time(r)
+	if err != nil {
+		if !m.bad(r, err) {
+			return true
+		}
+		if event, err = m.ownTime.Time(r); err != nil {
+			m.reject(r, err)
+			return true
+		}
+	}
+	if !m.place(r, event) {
+		return true
+	}
+	rose, future := m.mark.see(r, event, m.at)
+	if future {
+		m.counts.Future++
+	}
+	if m.bytes > m.limit {
+		m.relieve()
+	}
+	if rose && !m.pardon {
+		if q := m.due.first(); q != nil && q.Due <= m.mark.value {
+			m.close()
+		}
+	}
+	return true
+}
+
+// place puts r in all open windows that the moment lies in; false if it has no key.
+func (m *Machine) place(r *record.Record, event int64) bool {
+	if event < m.from || event >= m.to || m.traits.Overlap {
+		m.from, m.to = m.strategy.Span(event)
+	}
+	late := m.to <= m.mark.value
+	if late && !m.pardon {
+		m.counts.Late++
+		switch m.s.Late {
+		case LateDrop:
+			m.counts.Dropped++
+			return true
+		case LateNext:
+			event = m.mark.value
+			m.from, m.to = m.strategy.Span(event)
+		default:
+			m.reject(r, fmt.Errorf("%w: it happened at %d, and the watermark is at %d", ErrLate, event, m.mark.value))
+			return true
+		}
+	}
+	if q := m.current; q != nil && q.Start == m.from && !m.traits.Overlap {
+		m.put(q, r, m.at)
+		return true
+	}
+	if !m.call(r) {
+		return false
+	}
+	m.put(m.queue(), r, m.at)
+	if m.traits.Overlap {
+		for {
+			m.from, m.to = m.strategy.Before(m.from)
+			if m.to <= event || m.to <= m.mark.value {
+				break
+			}
+			m.rename()
+			m.put(m.queue(), r, m.at)
+		}
+	}
+	return true
+}
