@@ -10,11 +10,13 @@
 package config
 
 import (
+	"cmp"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/emit"
 	"github.com/windrow-io/windrow/pkg/window"
 )
 
@@ -83,12 +85,24 @@ type Ingest struct {
 // Process are the variables of process.
 type Process struct {
 	Pipeline       string        `envconfig:"PIPELINE" derived:"the stream" name:"pipeline" desc:"name of this processing of the stream; replicas with the same name share the work"`
-	Emitter        string        `envconfig:"EMITTER" required:"true" desc:"strategy that forms the windows: count, fixed, relaxed, or a name that the program registered"`
+	Emitter        string        `envconfig:"EMITTER" required:"true" desc:"strategy that forms the windows: count, fixed, relaxed, tumbling, sliding, or a name that the program registered"`
 	WindowSize     int           `envconfig:"WINDOW_SIZE" min:"1" desc:"records of a window (count)"`
-	WindowInterval time.Duration `envconfig:"WINDOW_INTERVAL" min:"1ms" desc:"length of a window (fixed, relaxed)"`
+	WindowInterval time.Duration `envconfig:"WINDOW_INTERVAL" min:"1ms" desc:"length of a window (fixed, relaxed, tumbling, sliding)"`
+	WindowSlide    time.Duration `envconfig:"WINDOW_SLIDE" min:"1ms" desc:"a window begins this long after the one before (sliding)"`
+	WindowCalendar string        `envconfig:"WINDOW_CALENDAR" choice:"hour,day,week,month" desc:"unit of the calendar that windows last, in place of WINDOW_INTERVAL (tumbling)"`
+	WindowTimezone string        `envconfig:"WINDOW_TIMEZONE" derived:"UTC" desc:"time zone of the calendar, and of times of events that name none, as in Europe/Berlin"`
+	WindowOffset   time.Duration `envconfig:"WINDOW_OFFSET" desc:"windows begin this long after the multiples of their length, or after the calendar's units (tumbling, sliding); may be negative"`
 	WindowTimeout  time.Duration `envconfig:"WINDOW_TIMEOUT" min:"1ms" desc:"emit a window that is not full (count) this long after its first record; unset: it waits"`
 	WindowKey      string        `envconfig:"WINDOW_KEY" ref:"true" desc:"field by whose values the records are windowed apart; unset: all records of a shard together"`
 	EmitEmpty      bool          `envconfig:"EMIT_EMPTY" default:"false" desc:"whether time windows without records are emitted"`
+
+	EventTime       string         `envconfig:"EVENT_TIME" derived:"@timestamp" ref:"true" desc:"field that tells when a record's event happened (emitters by event time)"`
+	EventTimeFormat string         `envconfig:"EVENT_TIME_FORMAT" derived:"auto" desc:"how it is written: auto, s, ms, us, ns, or a layout of Go's, as in 02.01.2006 15:04; auto: by a number's size, RFC 3339, or a date"`
+	WatermarkDelay  *time.Duration `envconfig:"WATERMARK_DELAY" derived:"1s" min:"0s" desc:"how much later than others a record may come and still be in its window"`
+	WatermarkIdle   *time.Duration `envconfig:"WATERMARK_IDLE" derived:"5s" min:"0s" desc:"how long a lane that is read to the source's end, and gets nothing, still holds the windows back"`
+	MaxFuture       *time.Duration `envconfig:"MAX_FUTURE" derived:"10s" min:"0s" desc:"a record that is further ahead of the clock closes no windows"`
+	Late            string         `envconfig:"LATE" derived:"dead-letter" choice:"dead-letter,drop,next" desc:"what becomes of a record that comes after its window has closed: it goes to the dead letters, nowhere, or to the next window"`
+	BadField        string         `envconfig:"BAD_FIELD" derived:"dead-letter" choice:"dead-letter,skip,null" desc:"what becomes of a record whose key or time is missing or of a wrong type: it goes to the dead letters, nowhere, or is taken with an empty key, or at its own timestamp"`
 
 	Output          string `envconfig:"OUTPUT" default:"window" choice:"window,data,records" desc:"what is written: one JSON object per window, its data alone as a JSON array, or its records one by one"`
 	Sink            string `envconfig:"SINK" required:"true" choice:"kafka,mongo,stdout" desc:"where windows go"`
@@ -114,8 +128,7 @@ type Process struct {
 
 // Later are the variables of process that this version does not offer.
 var later = []string{
-	"WINDOW_BYTES", "WINDOW_SLIDE", "WINDOW_GAP", "WINDOW_WHEN", "EVENT_TIME", "WATERMARK_DELAY", "ALLOWED_LATENESS", "LATE",
-	"FILTER", "AGGREGATE",
+	"WINDOW_BYTES", "WINDOW_GAP", "WINDOW_WHEN", "ALLOWED_LATENESS", "FILTER", "AGGREGATE",
 }
 
 // Buffer returns the options of the stream's buffer.
@@ -125,7 +138,7 @@ func (c *Common) Buffer(logger *zap.Logger) buffer.Options {
 
 // Window returns the settings of the pipeline's windows.
 func (c *Config) Window() window.Settings {
-	return window.Settings{
+	s := window.Settings{
 		Stream:        c.Stream,
 		Pipeline:      c.Pipeline,
 		Emitter:       c.Emitter,
@@ -135,5 +148,17 @@ func (c *Config) Window() window.Settings {
 		Key:           c.WindowKey,
 		EmitEmpty:     c.EmitEmpty,
 		StateMaxBytes: int64(c.StateMaxBytes),
+
+		Slide: c.WindowSlide, Calendar: emit.Calendar(c.WindowCalendar), Zone: c.WindowTimezone, Offset: c.WindowOffset,
+		EventTime: c.EventTime, EventTimeFormat: c.EventTimeFormat, Late: c.Late, BadField: c.BadField,
+		WatermarkDelay: fromPtr(c.WatermarkDelay), WatermarkIdle: fromPtr(c.WatermarkIdle), MaxFuture: fromPtr(c.MaxFuture),
 	}
+	if window.EventTimed(c.Emitter) {
+		s.WatermarkDelay = *cmp.Or(c.WatermarkDelay, new(time.Second))
+		s.WatermarkIdle = *cmp.Or(c.WatermarkIdle, new(5*time.Second))
+		s.MaxFuture = *cmp.Or(c.MaxFuture, new(10*time.Second))
+	}
+	return s
 }
+
+func fromPtr(d *time.Duration) time.Duration { return *cmp.Or(d, new(time.Duration)) }

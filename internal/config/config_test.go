@@ -100,6 +100,27 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestEventTimeDefaults(t *testing.T) {
+	tumbling := env{"EMITTER": "tumbling", "WINDOW_SIZE": "", "WINDOW_INTERVAL": "1m"}
+	w := mustLoad(t, config.ProgramProcess, process(tumbling)).Window()
+	if w.WatermarkDelay != time.Second || w.WatermarkIdle != 5*time.Second || w.MaxFuture != 10*time.Second {
+		t.Errorf("defaults: %+v", w)
+	}
+	w = mustLoad(t, config.ProgramProcess, process(merge(tumbling, env{"WATERMARK_DELAY": "0s", "WATERMARK_IDLE": "0s", "MAX_FUTURE": "0s", "EVENT_TIME": "at", "LATE": "drop"}))).Window()
+	if w.WatermarkDelay != 0 || w.WatermarkIdle != 0 || w.MaxFuture != 0 || w.EventTime != "at" || w.Late != "drop" {
+		t.Errorf("set to nothing: %+v", w)
+	}
+	if w = mustLoad(t, config.ProgramProcess, process(nil)).Window(); w.WatermarkDelay != 0 || w.MaxFuture != 0 {
+		t.Errorf("without event time: %+v", w)
+	}
+	_, err := load(t, config.ProgramProcess, process(merge(tumbling, env{"WINDOW_SLIDE": "5s", "WATERMARK_DELAY": "soon", "MAX_FUTURE": "-1s", "WATERMARK_IDEL": "1s", "EVENT_TIME": "a..b", "LATE": "never"})))
+	for _, want := range []string{"WATERMARK_DELAY=soon is not a duration", "MAX_FUTURE=-1s is less than 0s", "WATERMARK_IDEL is not a variable of Windrow: did you mean WATERMARK_IDLE?", "LATE=never is not one of dead-letter, drop, next"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 func TestDeadLetterFollowsTheSink(t *testing.T) {
 	mongo := env{"SINK": "mongo", "MONGO_URL": "mongodb://m", "MONGO_DATABASE": "d", "MONGO_COLLECTION": "c"}
 	if c := mustLoad(t, config.ProgramProcess, process(mongo)); c.DeadLetter.String() != "mongo:c.dead" {

@@ -176,7 +176,7 @@ func (v *Variable) problem(text, reason string) *Problem {
 // explain says what a value should have been where Go's own parsers were at work.
 func (v *Variable) explain(err error) string {
 	switch {
-	case v.field.Type == reflect.TypeFor[time.Duration]():
+	case v.field.Type == reflect.TypeFor[time.Duration](), v.field.Type == reflect.TypeFor[*time.Duration]():
 		return "is not a duration: write 500ms, 30s, 5m or 1h30m"
 	case v.field.Type.Kind() == reflect.Bool:
 		return "is neither true nor false"
@@ -195,11 +195,11 @@ func (v *Variable) checkTags(text string) *Problem {
 	if what := tag.Get("name"); what != "" && !namePattern.MatchString(text) {
 		return v.problem(text, "can't be the name of a "+what+": 1 to 64 of A-Z a-z 0-9 . _ -")
 	}
-	if v.value.CanInt() {
-		if least := tag.Get("min"); least != "" && v.value.Int() < v.bound(least) {
+	if value := reflect.Indirect(v.value); value.CanInt() {
+		if least := tag.Get("min"); least != "" && value.Int() < v.bound(least) {
 			return v.problem(text, "is less than "+least+", the least allowed")
 		}
-		if most := tag.Get("max"); most != "" && v.value.Int() > v.bound(most) {
+		if most := tag.Get("max"); most != "" && value.Int() > v.bound(most) {
 			return v.problem(text, "is more than "+most+", the most allowed")
 		}
 	}
@@ -215,7 +215,7 @@ func (v *Variable) bound(text string) int64 {
 			panic(err)
 		}
 		return int64(s)
-	case time.Duration:
+	case time.Duration, *time.Duration:
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			panic(err)

@@ -56,7 +56,7 @@ func typeName(f reflect.StructField) string {
 	switch {
 	case f.Tag.Get("ref") != "":
 		return "field"
-	case f.Type == reflect.TypeFor[time.Duration]():
+	case f.Type == reflect.TypeFor[time.Duration](), f.Type == reflect.TypeFor[*time.Duration]():
 		return "duration"
 	case f.Type == reflect.TypeFor[Size]():
 		return "size"

@@ -13,7 +13,7 @@ import (
 )
 
 // version is the first byte of every value. A reader refuses those it does not know.
-const version = 1
+const version = 2
 
 var errFormat = errors.New("a record of the journal can't be read")
 
@@ -21,7 +21,8 @@ var errFormat = errors.New("a record of the journal can't be read")
 // table at its head.
 //
 //	version, checkpoint number, index, delivered, lanes, decisions
-//	decision: K, Now, positions (lane, position), receipts (lane, offset, ms), outputs, settings
+//	decision: K, Now, positions (lane, position), receipts (lane, offset, ms), lanes (lane, flags), outputs,
+//	settings
 type decisionsHead struct {
 	checkpoint uint64 // the number of the checkpoint that they follow; 0: none
 	index      uint64 // of the record, from 0 behind its checkpoint
@@ -69,6 +70,9 @@ func (e *decisionEncoder) encode(dst []byte, h decisionsHead, ds []Decision) []b
 		for _, r := range ds[i].Receipts {
 			e.lanes.add(r.Lane)
 		}
+		for _, l := range ds[i].Lanes {
+			e.lanes.add(l.Lane)
+		}
 		if added := e.lanes.names[before:]; len(added) > 1 { // not in the map's order
 			slices.Sort(added)
 			for k, lane := range added {
@@ -114,6 +118,11 @@ func (e *decisionEncoder) encode(dst []byte, h decisionsHead, ds []Decision) []b
 			dst = binary.AppendVarint(dst, r.Ms-p.ms)
 			p.offset, p.ms = r.Offset, r.Ms
 		}
+		dst = binary.AppendUvarint(dst, uint64(len(d.Lanes)))
+		for _, l := range d.Lanes {
+			dst = binary.AppendUvarint(dst, uint64(e.lanes.index[l.Lane]))
+			dst = append(dst, l.flags())
+		}
 		dst = binary.AppendVarint(dst, int64(d.Outputs))
 		dst = appendBytes(dst, string(d.Settings))
 	}
@@ -138,7 +147,7 @@ func decodeDecisions(p []byte) (h decisionsHead, ds []Decision, err error) {
 		}
 		return int(n)
 	}
-	n := d.count(6)
+	n := d.count(7)
 	ds = make([]Decision, 0, min(n, 1<<12))
 	var last Decision
 	for range n {
@@ -171,6 +180,19 @@ func decodeDecisions(p []byte) (h decisionsHead, ds []Decision, err error) {
 				x.Receipts = append(x.Receipts, Receipt{Lane: lanes[i], Offset: places[i].offset, Ms: places[i].ms})
 			}
 		}
+		if n := d.count(2); n > 0 {
+			x.Lanes = make([]Lane, 0, n)
+			for range n {
+				i, flags := lane(), d.uvarint()
+				if flags >= laneFlags {
+					d.fail("flags of a lane that can't be")
+				}
+				if d.err != nil {
+					break
+				}
+				x.Lanes = append(x.Lanes, Lane{Lane: lanes[i], AtEnd: flags&laneAtEnd != 0, Got: flags&laneGot != 0})
+			}
+		}
 		outputs := d.varint()
 		if outputs < 0 || outputs > math.MaxInt32 {
 			d.fail("a number of outputs that can't be")
@@ -185,9 +207,26 @@ func decodeDecisions(p []byte) (h decisionsHead, ds []Decision, err error) {
 	return h, ds, d.end()
 }
 
+// Flags of a lane in a decision.
+const (
+	laneAtEnd = 1 << iota
+	laneGot
+	laneFlags // beyond them
+)
+
+func (l *Lane) flags() (f byte) {
+	if l.AtEnd {
+		f |= laneAtEnd
+	}
+	if l.Got {
+		f |= laneGot
+	}
+	return f
+}
+
 // size is about how many bytes d takes in a decisions record, and nearly always at most that.
 func (d *Decision) size() int {
-	return 6 + 6*len(d.Positions) + 7*len(d.Receipts) + len(d.Settings)
+	return 7 + 6*len(d.Positions) + 7*len(d.Receipts) + 2*len(d.Lanes) + len(d.Settings)
 }
 
 // Pending is the size in bytes, about, that decisions would have in the journal: they are to be journaled alone before

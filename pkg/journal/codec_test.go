@@ -20,13 +20,16 @@ func randomDecisions(r *rand.Rand, n int) []Decision {
 	for range n {
 		d.K++
 		d.Now += r.Int63n(50)
-		d.Positions, d.Receipts, d.Settings = nil, nil, nil
+		d.Positions, d.Receipts, d.Lanes, d.Settings = nil, nil, nil, nil
 		for _, lane := range lanes[:r.Intn(len(lanes)+1)] {
 			if d.Positions == nil {
 				d.Positions = map[string]int64{}
 			}
 			for range r.Intn(3) {
 				d.Receipts = append(d.Receipts, Receipt{Lane: lane, Offset: at[lane], Ms: d.Now - r.Int63n(9)})
+			}
+			if r.Intn(2) == 0 {
+				d.Lanes = append(d.Lanes, Lane{Lane: lane, AtEnd: r.Intn(2) == 0, Got: r.Intn(2) == 0})
 			}
 			at[lane] += r.Int63n(1000)
 			d.Positions[lane] = at[lane]

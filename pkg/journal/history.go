@@ -8,8 +8,16 @@ type Decision struct {
 	Now       int64            // Unix milliseconds
 	Positions map[string]int64 // lane → position after it; only lanes that moved
 	Receipts  []Receipt        // time of receipt of the records read, in lane and offset order; only if the emitter looks at it
+	Lanes     []Lane           // what was known of the lanes; only if the emitter looks at it
 	Outputs   int              // windows and rejects that it made
 	Settings  json.RawMessage  // nil, or: the decision is to go on under these settings (window.Machine.Change); it reads nothing
+}
+
+// Lane is what was known of a lane when a decision was made.
+type Lane struct {
+	Lane  string
+	AtEnd bool // the decision left nothing of the source unread, as far as was known
+	Got   bool // it has records of the lane
 }
 
 // Receipt says that the records of a lane from Offset on (up to the next Receipt of the lane) were received at Ms.

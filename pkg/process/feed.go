@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/record"
 	"github.com/windrow-io/windrow/pkg/source"
 )
@@ -69,6 +70,18 @@ type lane struct {
 	last     mark      // of the last entry that lies wholly before taken
 
 	tail, high int64 // as the last read saw them; -1: unknown
+	cut        bool  // the last read left some of it
+}
+
+// atEnd reports whether everything that the source is known to have was read.
+func (l *lane) atEnd() bool {
+	switch {
+	case !l.joined || l.cut || l.rescan || l.refillTo > l.read:
+		return false
+	case l.direct:
+		return true
+	}
+	return l.tail >= 0 && l.read >= l.tail && l.high <= l.tail
 }
 
 // feed gives a shard's records in lane order without gap, whatever happened to the buffer: entries seen before are
@@ -198,7 +211,7 @@ func (f *feed) fill(ctx context.Context, block time.Duration) (g got, err error)
 		if l == nil {
 			continue
 		}
-		l.tail, l.high = lt.Tail, lt.High
+		l.tail, l.high, l.cut = lt.Tail, lt.High, lt.Cut
 		if l.refillTo > l.read {
 			continue
 		}
@@ -406,6 +419,15 @@ func (f *feed) undecodable(l *lane, offset int64, err error) {
 // waiting reports whether there is something that was read and not taken.
 func (f *feed) waiting() bool {
 	return slices.ContainsFunc(f.lanes, func(l *lane) bool { return len(l.spans) > 0 })
+}
+
+// known is what is known of all lanes: a decision made now holds it, where the emitter looks at it.
+func (f *feed) known() []journal.Lane {
+	lanes := make([]journal.Lane, len(f.lanes))
+	for i, l := range f.lanes {
+		lanes[i] = journal.Lane{Lane: l.name, AtEnd: l.atEnd(), Got: len(l.spans) > 0}
+	}
+	return lanes
 }
 
 // single reports whether the lanes are of one partition: then the order of the records does not depend on which of them

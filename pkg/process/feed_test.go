@@ -264,3 +264,29 @@ type refillFunc func() error
 func (f refillFunc) Read(_ context.Context, p source.Range, _ []byte) ([]byte, int64, error) {
 	return nil, p.From, f()
 }
+
+// A lane is read to its end only if nothing says that the source has more: idle is not the same as nothing to read.
+func TestWhetherALaneIsAtItsEnd(t *testing.T) {
+	end := lane{joined: true, read: 10, tail: 10, high: 10}
+	for _, c := range []struct {
+		name  string
+		alter func(l *lane)
+		want  bool
+	}{
+		{"read to the end", func(*lane) {}, true},
+		{"not joined yet", func(l *lane) { l.joined = false }, false},
+		{"the last read was cut off", func(l *lane) { l.cut = true }, false},
+		{"something was missed", func(l *lane) { l.rescan = true }, false},
+		{"it is being refilled", func(l *lane) { l.refillTo = 11 }, false},
+		{"the buffer has more", func(l *lane) { l.tail, l.high = 11, 11 }, false},
+		{"the source has more than the buffer", func(l *lane) { l.high = 11 }, false},
+		{"nothing is known of the source", func(l *lane) { l.tail, l.high = -1, -1 }, false},
+		{"direct, read", func(l *lane) { l.direct, l.tail, l.high = true, -1, -1 }, true},
+		{"direct, cut off", func(l *lane) { l.direct, l.cut = true, true }, false},
+	} {
+		l := end
+		if c.alter(&l); l.atEnd() != c.want {
+			t.Errorf("%s: %v", c.name, !c.want)
+		}
+	}
+}

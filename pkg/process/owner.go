@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -53,6 +54,9 @@ type owner struct {
 	inStep   *journal.Decision // the decision being made, for Out
 
 	replaying bool
+
+	lanes []journal.Lane // what was known of them at the last decision, where the emitter looks at that
+	told  []window.Lane  // the same for the machine
 
 	since       int64 // bytes read since the last checkpoint
 	moved       bool  // positions moved since then
@@ -205,10 +209,13 @@ func (o *owner) step(ctx context.Context, g got) {
 	}
 	moved := o.feed.waiting() // what was just read, and what a replay may have left
 	deadline := o.machine.Deadline()
-	if !moved && (deadline == 0 || now < deadline) {
+	d := journal.Decision{K: o.k + 1, Now: now}
+	if o.machine.NeedsLanes() {
+		d.Lanes = o.feed.known()
+	}
+	if !moved && (deadline == 0 || now < deadline) && !otherEnds(d.Lanes, o.lanes) {
 		return
 	}
-	d := journal.Decision{K: o.k + 1, Now: now}
 	bytes := o.pending()
 	o.decide(&d, o.everything(), o.noteReceipts(&d))
 	o.since += bytes
@@ -245,6 +252,8 @@ func (o *owner) decide(d *journal.Decision, to map[string]int64, received func(l
 	o.inStep = d
 	d.Outputs = 0
 	n := 0
+	o.tell(d.Lanes)
+	before := o.machine.Counts()
 	o.machine.Step(d.Now, func(yield func(*record.Record) bool) {
 		for _, l := range o.feed.lanes {
 			for r := range o.feed.records(l, to[l.name], received(l)) {
@@ -257,10 +266,30 @@ func (o *owner) decide(d *journal.Decision, to map[string]int64, received func(l
 	}, o)
 	if !o.replaying {
 		records.Add(float64(n))
+		o.counted(before)
 	}
 	o.inStep = nil
 	o.feed.drop()
 	o.now = d.Now
+}
+
+// tell tells the machine what is known of the lanes.
+func (o *owner) tell(lanes []journal.Lane) {
+	if !o.machine.NeedsLanes() {
+		return
+	}
+	o.lanes, o.told = lanes, o.told[:0]
+	for _, l := range lanes {
+		if x := o.feed.lane(l.Lane); x != nil {
+			o.told = append(o.told, window.Lane{Topic: x.source.Topic, Partition: x.source.Partition, AtEnd: l.AtEnd, Got: l.Got})
+		}
+	}
+	o.machine.Lanes(o.told)
+}
+
+// otherEnds reports whether other lanes are read to their end than before.
+func otherEnds(lanes, before []journal.Lane) bool {
+	return !slices.EqualFunc(lanes, before, func(a, b journal.Lane) bool { return a.Lane == b.Lane && a.AtEnd == b.AtEnd })
 }
 
 // noteReceipts notes in d when the records were received, where the emitter looks at that. A record never counts as

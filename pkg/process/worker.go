@@ -313,16 +313,33 @@ func (w *Worker) stepped(o *owner) {
 	stateRecords.WithLabelValues(o.shard).Set(float64(o.machine.Waiting()))
 	stateKeys.WithLabelValues(o.shard).Set(float64(o.machine.Keys()))
 	uncommitted.WithLabelValues(o.shard).Set(float64(o.group.Size()))
+	if at, ok := o.machine.Watermark(); ok {
+		watermarkLag.WithLabelValues(o.shard).Set(float64(o.now-at) / 1000)
+	}
+}
+
+// counted adds what the machine has counted since before to the metrics.
+func (o *owner) counted(before window.Counts) {
+	c := o.machine.Counts()
+	late.Add(float64(c.Late - before.Late))
+	future.Add(float64(c.Future - before.Future))
+	dropped.WithLabelValues("late").Add(float64(c.Dropped - before.Dropped))
+	dropped.WithLabelValues("bad-field").Add(float64(c.Skipped - before.Skipped))
+	nulled.Add(float64(c.Nulled - before.Nulled))
 }
 
 func forget(shard string) {
-	for _, g := range []interface{ DeleteLabelValues(...string) bool }{lag, stateBytes, stateRecords, stateKeys, uncommitted} {
+	for _, g := range []interface{ DeleteLabelValues(...string) bool }{lag, watermarkLag, stateBytes, stateRecords, stateKeys, uncommitted} {
 		g.DeleteLabelValues(shard)
 	}
 }
 
 func rejectReason(err error) string {
 	switch {
+	case errors.Is(err, window.ErrLate):
+		return "late"
+	case errors.Is(err, field.ErrNotTime):
+		return "not-a-time"
 	case errors.Is(err, field.ErrNotJSON):
 		return "not-json"
 	case errors.Is(err, field.ErrMissing):
