@@ -63,11 +63,6 @@ func (w *world) entries(lane string) []lanetest.Entry {
 	return lanetest.Entries(w.t, w.rdb, w.stream, lane)
 }
 
-func (w *world) lane(lane string) []lanetest.Entry {
-	w.t.Helper()
-	return lanetest.Lane(w.t, w.rdb, w.stream, lane)
-}
-
 func (w *world) values(lane string) []string {
 	w.t.Helper()
 	return lanetest.Values(w.t, w.rdb, w.stream, lane)
