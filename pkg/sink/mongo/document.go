@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"math"
 	"strconv"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -218,9 +219,9 @@ func (d *documents) letters(n envelope.Names, l *sink.Dead, emit func(id string,
 		d.recordLetter(n, l, emit)
 		return
 	}
-	w, id := l.Window, l.Window.ID(0)
-	room := base(w, id) + around + len(l.Reason) + len(envelope.ErrorText(l.Err))
-	spans, left := d.plan(w, room)
+	w, id := l.Window, l.Window.LetterID(0)
+	room := 2*(base(w, id)+around) + len(l.Reason) + len(envelope.ErrorText(l.Err))
+	spans, left := d.planTwice(w, room)
 	if len(spans) == 0 && len(left) == 0 { // the key alone is too large
 		bare := *w
 		bare.Key, bare.Keyed = nil, false
@@ -228,22 +229,51 @@ func (d *documents) letters(n envelope.Names, l *sink.Dead, emit func(id string,
 		spans, _ = d.plan(w, 0)
 	}
 	for i := range spans {
-		if i > 0 {
-			id = w.ID(i)
-		}
 		doc, at := begin(nil)
 		doc = why(doc, l)
 		var inner int
 		doc, inner = begin(open(doc, bson.TypeEmbeddedDocument, "window"))
-		doc = stringField(doc, "id", id)
+		doc = stringField(doc, "id", w.ID(i))
 		doc = end(d.fields(doc, w, sink.OutputWindow, i), inner)
-		emit(id, end(doc, at))
+		if raw := d.text(w, i); len(doc)+len(raw)+around <= d.limit {
+			doc = appendBinary(open(doc, bson.TypeBinary, "raw"), raw)
+		}
+		emit(w.LetterID(i), end(doc, at))
 	}
 	for _, i := range left {
 		r := *l
 		r.Window, r.Record = nil, &w.Records[i]
 		d.recordLetter(n, &r, emit)
 	}
+}
+
+// planTwice is plan for documents that hold the window's JSON as well (see text).
+func (d *documents) planTwice(w *window.Window, base int) ([]envelope.Span, []int) {
+	d.plan(w, 0)
+	for i := range w.Records {
+		if d.sizes[i] < 0 {
+			d.sizes[i] = -d.sizes[i]
+		}
+		d.sizes[i] += envelope.SizeOf(w.Records[i].Value)
+	}
+	d.spans, d.left = envelope.Cut(d.spans[:0], d.left[:0], d.sizes, base, d.limit)
+	return d.spans, d.left
+}
+
+// text is the JSON of a part of the window last planned: BSON does not keep how a number or a name was written, and what
+// is replayed is what was there.
+func (d *documents) text(w *window.Window, part int) []byte {
+	some := *w
+	some.Records = nil
+	s := d.spans[part]
+	for i := s.From; i < s.To; i++ {
+		if d.sizes[i] >= 0 {
+			some.Records = append(some.Records, w.Records[i])
+		}
+	}
+	var e envelope.Encoder
+	parts, _ := e.Plan(&some, w.ID(part), sink.OutputWindow, math.MaxInt)
+	return e.Append(make([]byte, 0, parts[0].Size), &parts[0])
 }
 
 func (d *documents) recordLetter(n envelope.Names, l *sink.Dead, emit func(id string, doc []byte)) {
@@ -262,7 +292,14 @@ func (d *documents) recordLetter(n envelope.Names, l *sink.Dead, emit func(id st
 		doc = stringField(doc, "shard", n.Shard)
 		doc, inner = begin(open(doc, bson.TypeEmbeddedDocument, "origin"))
 		doc = end(origin(doc, r), inner)
-		doc = end(d.content(doc, r, omit), at)
+		doc = d.content(doc, r, omit)
+		if omit < noValue {
+			doc = stringField(doc, "form", envelope.FormOf(r.Value).String())
+			if r.Value != nil && len(doc)+len(r.Value)+around+len(id) <= d.limit {
+				doc = appendBinary(open(doc, bson.TypeBinary, "raw"), r.Value)
+			}
+		}
+		doc = end(doc, at)
 		if len(doc)+len(id) <= d.limit {
 			break
 		}

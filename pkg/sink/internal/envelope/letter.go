@@ -51,7 +51,7 @@ func (e *Encoder) Letters(n Names, d *sink.Dead, limit int, emit func(*Letter)) 
 		e.recordLetter(n, d, limit, emit)
 		return
 	}
-	w, id := d.Window, d.Window.ID(0)
+	w, id := d.Window, d.Window.LetterID(0)
 	open := func(id string) {
 		e.spare = append(appendWhy(e.spare[:0], id, d), `,"window":`...)
 	}
@@ -61,18 +61,19 @@ func (e *Encoder) Letters(n Names, d *sink.Dead, limit int, emit func(*Letter)) 
 	if w.Keyed {
 		key = w.Key
 	}
-	parts, left := e.Plan(w, id, sink.OutputWindow, room-len(key))
+	parts, left := e.Plan(w, w.ID(0), sink.OutputWindow, room-len(key))
 	end := "}"
 	if len(parts) == 0 && len(left) == 0 { // the key alone is too large
 		bare := *w
 		bare.Key, bare.Keyed = nil, false
 		key, end = nil, `,"omitted":["key"]}`
-		parts, _ = e.Plan(&bare, id, sink.OutputWindow, max(room, envelopeRoom*8))
+		parts, _ = e.Plan(&bare, w.ID(0), sink.OutputWindow, max(room, envelopeRoom*8))
 	}
 	for i := range parts {
-		open(parts[i].ID)
+		id := w.LetterID(i)
+		open(id)
 		e.spare = append(e.Append(e.spare, &parts[i]), end...)
-		emit(&Letter{ID: parts[i].ID, Key: key, Value: e.spare})
+		emit(&Letter{ID: id, Key: key, Value: e.spare})
 	}
 	for _, i := range left {
 		r := *d
@@ -165,8 +166,10 @@ func appendRecord(dst []byte, n Names, r *record.Record, omit int) []byte {
 		dst = AppendText(dst, r.Key)
 	}
 	if omit < noValue {
-		dst = append(dst, `,"value":`...)
-		dst = AppendAs(dst, r.Value, FormOf(r.Value))
+		form := FormOf(r.Value)
+		dst = append(dst, `,"form":"`...)
+		dst = append(append(dst, form.String()...), `","value":`...)
+		dst = AppendAs(dst, r.Value, form)
 	}
 	if omit < noHeaders {
 		dst = append(dst, `,"headers":`...)

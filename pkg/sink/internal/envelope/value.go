@@ -18,6 +18,9 @@ const (
 	Binary             // anything else: {"$base64":"…"}
 )
 
+// String is the word that a dead letter has for it: what it had been cannot be told from the value alone.
+func (f Form) String() string { return [...]string{"null", "json", "text", "binary"}[f] }
+
 const (
 	binaryOpen  = `{"$base64":"`
 	binaryClose = `"}`
@@ -45,6 +48,9 @@ func textForm(v []byte) Form {
 	}
 	return Binary
 }
+
+// SizeOf is the number of bytes that a value takes in JSON.
+func SizeOf(v []byte) int { return sizeAs(v, FormOf(v)) }
 
 // sizeAs is the number of bytes that AppendAs appends.
 func sizeAs(v []byte, f Form) int {
