@@ -12,6 +12,8 @@ const usage = `windrow - mini-batches from Kafka, exactly once
                                           become windows before your eyes; ends by itself after --for
   windrow run                             ingest and process in one process, on your servers; variables as
                                           for the two (windrow run -h lists them)
+  windrow dead list|show|replay           dead letters: what could not be processed, and putting it back
+                                          (windrow dead -h says more)
   windrow version
 `
 
@@ -26,6 +28,8 @@ func main() {
 		os.Exit(demo(args, os.Stdout, os.Stderr))
 	case "run":
 		os.Exit(run(args, os.Stderr))
+	case "dead":
+		os.Exit(dead(args, os.Stdout, os.Stderr))
 	case "version", "-version", "--version":
 		fmt.Println(version())
 	case "help", "-h", "--help":

@@ -7,7 +7,7 @@ import (
 
 var (
 	records            = promauto.NewCounter(opts("records_total", "Records given to the emitter."))
-	windows            = promauto.NewCounterVec(opts("windows_total", "Windows emitted, by the reason they closed."), []string{"reason"})
+	windows            = promauto.NewCounterVec(opts("windows_total", "Windows emitted, by the reason they closed; replayed: put back from the dead letters."), []string{"reason"})
 	rejects            = promauto.NewCounterVec(opts("rejects_total", "Records that could not be processed and went to the dead letters, by reason."), []string{"reason"})
 	refilledRecords    = promauto.NewCounter(opts("refilled_records_total", "Source offsets read from the source because the buffer lacked them."))
 	rescans            = promauto.NewCounter(opts("rescans_total", "Times a lane was read again from its start because something was missed."))

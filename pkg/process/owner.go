@@ -11,6 +11,7 @@ import (
 
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/journal"
+	"github.com/windrow-io/windrow/pkg/letter"
 	"github.com/windrow-io/windrow/pkg/record"
 	"github.com/windrow-io/windrow/pkg/sink"
 	"github.com/windrow-io/windrow/pkg/window"
@@ -258,7 +259,11 @@ func (o *owner) decide(d *journal.Decision, to map[string]int64, received func(l
 		for _, l := range o.feed.lanes {
 			for r := range o.feed.records(l, to[l.name], received(l)) {
 				n++
-				if !yield(r) {
+				if foreign, id := letter.Addressed(r, o.w.o.Settings.Stream, o.w.o.Settings.Pipeline); foreign {
+					continue
+				} else if id != "" {
+					o.again(r, id)
+				} else if !yield(r) {
 					return
 				}
 			}
@@ -319,12 +324,26 @@ func (o *owner) Window(w *window.Window) {
 		}
 		return
 	}
-	windows.WithLabelValues(string(w.Reason)).Inc()
+	reason := string(w.Reason)
+	if w.Letter != "" {
+		reason = "replayed" // by whoever has written it: its words are no labels
+	}
+	windows.WithLabelValues(reason).Inc()
 	if o.handling.processor == nil {
 		o.group.Add(o.inStep.Now, w)
 		return
 	}
 	o.handling.add(&out{window: w.Clone()})
+}
+
+// again takes a record that is a window, put back from the dead letters.
+func (o *owner) again(r *record.Record, letterID string) {
+	w, err := letter.Window(letterID, r.Value)
+	if err != nil {
+		o.reject(r, "bad-replay", err)
+		return
+	}
+	o.Window(w)
 }
 
 // Reject takes a record that can't be processed.

@@ -136,7 +136,7 @@ func TestServiceAnswers(t *testing.T) {
 	}
 	letters := r.letters("out.dead", 2)
 	a.stop()
-	for seq, want := range map[int64]letter{
+	for seq, want := range map[int64]deadLetter{
 		4: {Reason: "handler", Attempts: 1, Error: "422 Unprocessable Entity: I won't"},
 		8: {Reason: "handler", Attempts: 3, Error: "500 Internal Server Error: never"},
 	} {
@@ -158,18 +158,18 @@ func TestServiceAnswers(t *testing.T) {
 	}
 }
 
-type letter struct {
+type deadLetter struct {
 	Reason, Error string
 	Attempts      int
 	Window        output
 }
 
 // letters reads n dead letters of windows, by the windows' numbers.
-func (r *rig) letters(topic string, n int) map[int64]letter {
+func (r *rig) letters(topic string, n int) map[int64]deadLetter {
 	r.t.Helper()
-	all := map[int64]letter{}
+	all := map[int64]deadLetter{}
 	for _, v := range r.values(topic, n) {
-		var l letter
+		var l deadLetter
 		if err := json.Unmarshal(v, &l); err != nil {
 			r.t.Fatalf("%v: %s", err, v)
 		}

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/windrow-io/windrow/pkg/emit"
 	"github.com/windrow-io/windrow/pkg/record"
@@ -22,11 +24,21 @@ type Window struct {
 	Start, End              int64  // Unix milliseconds; [Start, End) for time windows, least and greatest record timestamp else
 	Records                 []record.Record
 	Result                  []byte // what the handler made of the window: replaces the default output when not nil
+	Letter                  string // the id of the dead letter that it comes again from; empty: it comes for the first time
 }
 
 // ID is the window's identity, 32 hexadecimal digits: the same after any replay, distinct from every other window of any
-// pipeline. part numbers the pieces of a window that was split for its size, from 0.
+// pipeline. part numbers the pieces of a window that was split for its size, from 0. A window that comes again from the
+// dead letters has the id that it had.
 func (w *Window) ID(part int) string {
+	if w.Letter != "" {
+		id, _ := w.died()
+		if part == 0 {
+			return id
+		}
+		sum := sha256.Sum256(binary.AppendVarint([]byte(id), int64(part)))
+		return hex.EncodeToString(sum[:16])
+	}
 	var memory [512]byte
 	p := append(memory[:0], idVersion)
 	p = appendText(p, w.Stream)
@@ -50,6 +62,22 @@ func (w *Window) ID(part int) string {
 	p = binary.AppendVarint(p, int64(part))
 	sum := sha256.Sum256(p)
 	return hex.EncodeToString(sum[:16])
+}
+
+// LetterID is the identity of the window's dead letter: ID, and after a # how often it was a dead letter before, if it was.
+func (w *Window) LetterID(part int) string {
+	if w.Letter == "" {
+		return w.ID(part)
+	}
+	_, n := w.died()
+	return w.ID(part) + "#" + strconv.Itoa(n+1)
+}
+
+// died is the window's id, and how often it had been a dead letter before the one that it comes from.
+func (w *Window) died() (id string, before int) {
+	id, text, _ := strings.Cut(w.Letter, "#")
+	before, _ = strconv.Atoi(text)
+	return id, before
 }
 
 const (
