@@ -78,6 +78,13 @@ func (w *Job) WorkerProgram(program string, settings ...string) *lab.Program {
 	return lab.Start(w.T, program, append(defaults, settings...)...)
 }
 
+// Dead starts windrow dead with the environment of Worker's programs.
+func (w *Job) Dead(args []string, settings ...string) *lab.Program {
+	w.T.Helper()
+	defaults := append(w.common(), "PIPELINE=p", "SINK=kafka", "KAFKA_OUTPUT_TOPIC="+w.Out)
+	return lab.StartWith(w.T, "windrow", append([]string{"dead"}, args...), append(defaults, settings...)...)
+}
+
 // Append appends a value to the stream's direct lane, at the given entry ID ("*": the server's choice), and returns the
 // milliseconds of its ID: the time of its receipt.
 func (w *Job) Append(client *redis.Client, id string, value any) (ms int64) {
