@@ -28,6 +28,7 @@ const (
 	Timeout  Reason = "timeout"  // WINDOW_TIMEOUT passed with too few records
 	Ready    Reason = "ready"    // a user's emitter said so
 	Limit    Reason = "limit"    // the shard's state outgrew STATE_MAX_BYTES
+	Flush    Reason = "flush"    // the run was asked to leave nothing waiting
 	Changed  Reason = "changed"  // the pipeline got new settings that the open window could not be carried over to
 )
 

@@ -22,7 +22,7 @@ var errFormat = errors.New("a record of the journal can't be read")
 //
 //	version, checkpoint number, index, delivered, lanes, decisions
 //	decision: K, Now, positions (lane, position), receipts (lane, offset, ms), lanes (lane, flags), outputs,
-//	settings
+//	settings; outputs doubled, plus one for a flush
 type decisionsHead struct {
 	checkpoint uint64 // the number of the checkpoint that they follow; 0: none
 	index      uint64 // of the record, from 0 behind its checkpoint
@@ -123,7 +123,11 @@ func (e *decisionEncoder) encode(dst []byte, h decisionsHead, ds []Decision) []b
 			dst = binary.AppendUvarint(dst, uint64(e.lanes.index[l.Lane]))
 			dst = append(dst, l.flags())
 		}
-		dst = binary.AppendVarint(dst, int64(d.Outputs))
+		outputs := uint64(d.Outputs) << 1
+		if d.Flush {
+			outputs |= 1
+		}
+		dst = binary.AppendUvarint(dst, outputs)
 		dst = appendBytes(dst, string(d.Settings))
 	}
 	return dst
@@ -193,11 +197,11 @@ func decodeDecisions(p []byte) (h decisionsHead, ds []Decision, err error) {
 				x.Lanes = append(x.Lanes, Lane{Lane: lanes[i], AtEnd: flags&laneAtEnd != 0, Got: flags&laneGot != 0})
 			}
 		}
-		outputs := d.varint()
-		if outputs < 0 || outputs > math.MaxInt32 {
+		outputs := d.uvarint()
+		if outputs>>1 > math.MaxInt32 {
 			d.fail("a number of outputs that can't be")
 		}
-		x.Outputs = int(outputs)
+		x.Outputs, x.Flush = int(outputs>>1), outputs&1 != 0
 		x.Settings = clone(d.bytes())
 		if d.err != nil {
 			break

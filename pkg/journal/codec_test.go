@@ -38,6 +38,7 @@ func randomDecisions(r *rand.Rand, n int) []Decision {
 		if r.Intn(20) == 0 {
 			d.Settings = json.RawMessage(`{"emitter":"fixed","interval":"1s"}`)
 		}
+		d.Flush = r.Intn(10) == 0
 		ds = append(ds, d)
 	}
 	return ds

@@ -11,6 +11,7 @@ type Decision struct {
 	Lanes     []Lane           // what was known of the lanes; only if the emitter looks at it
 	Outputs   int              // windows and rejects that it made
 	Settings  json.RawMessage  // nil, or: the decision is to go on under these settings (window.Machine.Change); it reads nothing
+	Flush     bool             // after its records all that waited was emitted (window.Machine.Flush)
 }
 
 // Lane is what was known of a lane when a decision was made.

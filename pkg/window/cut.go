@@ -49,7 +49,7 @@ func (m *Machine) emitAll(q *queue, reason emit.Reason) {
 	if reason == emit.Interval {
 		m.last = max(m.last, q.End)
 	}
-	if reason == emit.Limit && m.s.EmitEmpty {
+	if (reason == emit.Limit || reason == emit.Flush) && m.s.EmitEmpty {
 		return // it stays until its interval is over, which is then not an empty one
 	}
 	m.end(q)

@@ -26,6 +26,7 @@ var rewrite = flag.Bool("rewrite", false, "write what comes out into testdata/*.
 //	settings               the settings, name=value, in one or more lines; once, first
 //	step <now>             a Step; input: a record a line, <lane>@<offset> <value> [key=] [ts=] [received=] [size=]
 //	                       lanes <lane>=<end or behind> …: what is known of the lanes, for event time
+//	flush                  a Flush
 //	change <now>           new settings, as in settings; what isn't named is as if never set
 //
 // Records of a turn are written in the order in which they are read. ts is the offset if it is not given. Out comes a
@@ -250,6 +251,11 @@ func (b *block) play(m *window.Machine, o *tape) (*window.Machine, error) {
 		return window.New(b.settings, "t/0")
 	case "change":
 		return m.Change(b.settings, b.at, o)
+	case "flush":
+		before := len(o.full)
+		if n := m.Flush(o); n != len(o.full)-before {
+			return nil, fmt.Errorf("Flush returned %d, but called out %d times", n, len(o.full)-before)
+		}
 	case "step":
 		before := len(o.full)
 		// The memory of the records is the caller's: it is overwritten after the Step.
