@@ -593,3 +593,63 @@ func TestCase10SortedWindow(t *testing.T) {
 		t.Errorf("windows %v, want %v: even values, sorted, four at a time", got, want)
 	}
 }
+
+// A one-shot run processes what is there and exits 0. Run again, it goes on where it stopped.
+func TestCase11OneShot(t *testing.T) {
+	t.Parallel()
+	const partitions, size = 3, 100
+	w := newWorld(t, partitions)
+	once := func(summary string, args ...string) {
+		t.Helper()
+		run := w.Once(args, "EMITTER=count", fmt.Sprintf("WINDOW_SIZE=%d", size))
+		if code := run.Wait(t, job.Patience); code != 0 {
+			t.Fatalf("%s ended with code %d", run.Name, code)
+		}
+		lines := strings.Split(strings.TrimSpace(run.Log()), "\n")
+		if last := lines[len(lines)-1]; !strings.HasPrefix(last, "caught up in ") || !strings.HasSuffix(last, summary) {
+			t.Errorf("%s ends with the line %q, want one with %q", run.Name, last, summary)
+		}
+	}
+	out := w.Collect(w.Out)
+	w.Produce(partitions, 0, 250)
+	w.Kafka.ProduceTxn(t, false, w.Inputs(0, 0, 10)) // ends behind the last committed record
+	once("750 records in, 6 windows out, 0 dead letters; 150 records wait for the next run")
+	job.RequireExact(t, w.Job, out.All(), partitions, 250, size)
+
+	w.Produce(partitions, 250, 420)
+	once("510 records in, 6 windows out, 0 dead letters; 60 records wait for the next run", "--partial=keep")
+	job.RequireExact(t, w.Job, out.All(), partitions, 420, size)
+
+	once("0 records in, 3 windows out, 0 dead letters; 0 records wait for the next run", "--partial=flush")
+	w.Produce(partitions, 420, 430)
+	once("30 records in, 3 windows out, 0 dead letters; 0 records wait for the next run", "--partial", "flush")
+	for shard, windows := range job.RequireOnce(t, w.Job, out.All(), partitions, 430) {
+		var reasons []string
+		for _, win := range windows {
+			reasons = append(reasons, fmt.Sprint(win.Reason, win.Count))
+		}
+		if got, want := strings.Join(reasons, " "), "count100 count100 count100 count100 flush20 flush10"; got != want {
+			t.Errorf("%s: windows %s, want %s", shard, got, want)
+		}
+	}
+}
+
+// Killed at any moment and run again, a one-shot run gives the same result.
+func TestOneShotKilled(t *testing.T) {
+	t.Parallel()
+	const partitions, n, size = 2, 5000, 100
+	w := newWorld(t, partitions)
+	settings := []string{"EMITTER=count", fmt.Sprintf("WINDOW_SIZE=%d", size)}
+	out := w.Collect(w.Out)
+	for i := range 4 {
+		w.Produce(partitions, n*i, n*(i+1))
+		run := w.Once([]string{"--partial=keep"}, settings...)
+		out.UntilRecords(partitions*n*i + size)
+		run.Kill()
+	}
+	run := w.Once(nil, settings...)
+	if code := run.Wait(t, job.Patience); code != 0 {
+		t.Fatalf("ended with code %d", code)
+	}
+	job.RequireExact(t, w.Job, out.All(), partitions, 4*n, size)
+}

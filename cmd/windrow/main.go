@@ -12,6 +12,9 @@ const usage = `windrow - mini-batches from Kafka, exactly once
                                           become windows before your eyes; ends by itself after --for
   windrow run                             ingest and process in one process, on your servers; variables as
                                           for the two (windrow run -h lists them)
+  windrow run --until-caught-up [--partial=keep|flush]
+                                          the same for what the topics hold now: ends with 0 when all of it is
+                                          processed, committed and delivered
   windrow dead list|show|replay           dead letters: what could not be processed, and putting it back
                                           (windrow dead -h says more)
   windrow version

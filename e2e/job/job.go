@@ -85,6 +85,13 @@ func (w *Job) Dead(args []string, settings ...string) *lab.Program {
 	return lab.StartWith(w.T, "windrow", append([]string{"dead"}, args...), append(defaults, settings...)...)
 }
 
+// Once starts a run of the pipeline p that ends by itself, with these arguments; settings override the defaults.
+func (w *Job) Once(args []string, settings ...string) *lab.Program {
+	w.T.Helper()
+	env := append(w.common(), "KAFKA_TOPICS="+w.Topic, "PIPELINE=p", "SINK=kafka", "KAFKA_OUTPUT_TOPIC="+w.Out, "LEASE_TTL=1s")
+	return lab.StartWith(w.T, "windrow", append([]string{"run", "--until-caught-up"}, args...), append(env, settings...)...)
+}
+
 // Append appends a value to the stream's direct lane, at the given entry ID ("*": the server's choice), and returns the
 // milliseconds of its ID: the time of its receipt.
 func (w *Job) Append(client *redis.Client, id string, value any) (ms int64) {

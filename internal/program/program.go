@@ -34,9 +34,22 @@ type Env struct {
 // Run reads flags (without the program's name) and configuration and runs parts until a signal. hard ends at the second
 // signal or when SHUTDOWN_TIMEOUT is over; work ends at the first one: take no new work. It returns the exit code.
 func Run(p config.Program, args []string, stderr io.Writer, parts func(hard, work context.Context, e Env) error) int {
+	return RunWith(nil, p, args, stderr, parts)
+}
+
+// RunWith is Run for a program with flags of its own, which define adds; nil: none.
+func RunWith(define func(*flag.FlagSet), p config.Program, args []string, stderr io.Writer, parts func(hard, work context.Context, e Env) error) int {
 	flags := flag.NewFlagSet(p.String(), flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { config.Usage(stderr, p) }
+	if define != nil {
+		define(flags)
+		flags.Usage = func() {
+			flags.PrintDefaults()
+			fmt.Fprintln(stderr)
+			config.Usage(stderr, p)
+		}
+	}
 	version := flags.Bool("version", false, "print the version and end")
 	health := flags.Bool("healthcheck", false, "ask the running program's /readyz and end: 0 if it is ready")
 	switch err := flags.Parse(args); {

@@ -68,6 +68,22 @@ func (b *Buffer) Append(ctx context.Context, value any, opts ...AppendOption) er
 	return nil
 }
 
+// DirectEnd returns the position behind the last record of the direct lane; 0 if it holds none.
+func (b *Buffer) DirectEnd(ctx context.Context) (int64, error) {
+	last, err := b.rdb.XRevRangeN(ctx, b.laneKey(Direct, DirectLane), "+", "-", 1).Result()
+	if err != nil {
+		return 0, fmt.Errorf("the end of the stream %s's direct lane: %w", b.stream, err)
+	}
+	if len(last) == 0 {
+		return 0, nil
+	}
+	var ms, seq int64
+	if _, err := fmt.Sscanf(last[0].ID, "%d-%d", &ms, &seq); err != nil {
+		return 0, fmt.Errorf("the end of the stream %s's direct lane: the ID %q: %w", b.stream, last[0].ID, err)
+	}
+	return Position(ms, seq) + 1, nil
+}
+
 // Position is an entry ID of the direct lane as a position: ms<<20 | seq. It orders the IDs that Redis makes; of IDs that a
 // client makes up, those with a seq of 2^20 and more count as the last of their millisecond, and those after the year
 // 2248 as of that year's.

@@ -41,6 +41,7 @@ type item struct {
 	outs     []*out
 	point    *journal.Checkpoint
 	marks    []buffer.Mark
+	tally    Summary // of the decisions that the checkpoint is the first to cover
 }
 
 func (it *item) complete() bool {
@@ -101,8 +102,8 @@ func (h *handling) decided(ctx context.Context, d journal.Decision) {
 	h.start(ctx)
 }
 
-func (h *handling) checkpoint(p *journal.Checkpoint, marks []buffer.Mark) {
-	h.items = append(h.items, &item{point: p, marks: marks})
+func (h *handling) checkpoint(p *journal.Checkpoint, marks []buffer.Mark, tally Summary) {
+	h.items = append(h.items, &item{point: p, marks: marks, tally: tally})
 }
 
 // drain gives the complete items at the front to f.

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"os"
 	"time"
 
@@ -45,27 +46,61 @@ func Main(options ...Option) {
 
 // RunProgram builds a worker from a program's configuration and runs it. For Windrow's own programs; users call Main.
 func RunProgram(hard, work context.Context, e program.Env, h Handler) error {
+	_, err := run(hard, work, e, h, nil)
+	return err
+}
+
+// RunUntilCaughtUp is RunProgram for what is in the topics now; flush: no window is kept for the next run.
+func RunUntilCaughtUp(hard, work context.Context, e program.Env, h Handler, flush bool) (Summary, error) {
+	return run(hard, work, e, h, func(source *wire.Cluster) (*Goal, error) {
+		g, err := waitForGoal(work, e, source)
+		if err == nil {
+			g.Flush = flush
+		}
+		return g, err
+	})
+}
+
+// waitForGoal is FindGoal as soon as Kafka answers.
+func waitForGoal(ctx context.Context, e program.Env, cluster *wire.Cluster) (*Goal, error) {
+	topics, err := e.Config.Topics.Parse()
+	if err != nil {
+		return nil, err
+	}
+	for again := newBackoff(); ; {
+		g, err := FindGoal(ctx, cluster, topics, e.Config.Isolation == "read_committed")
+		e.Conditions.Set("goal", err)
+		if err == nil || errors.Is(err, ErrNoTopic) {
+			return g, err
+		}
+		if !again.Wait(ctx) {
+			return nil, ErrStopped
+		}
+	}
+}
+
+func run(hard, work context.Context, e program.Env, h Handler, findGoal func(source *wire.Cluster) (*Goal, error)) (did Summary, err error) {
 	c := e.Config
 	buffer.ClientLog(e.Logger)
 	b, err := buffer.Open(c.Buffer(e.Logger))
 	if err != nil {
-		return err
+		return did, err
 	}
 	defer b.Close()
 	in, err := c.Kafka()
 	if err != nil {
-		return err
+		return did, err
 	}
 	out, err := c.OutputKafka()
 	if err != nil {
-		return err
+		return did, err
 	}
 	source, output := wire.New(in), wire.New(out)
 	defer source.Close()
 	defer output.Close()
 	s, err := newSink(c, output, e)
 	if err != nil {
-		return err
+		return did, err
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(hard), 5*time.Second)
@@ -76,10 +111,16 @@ func RunProgram(hard, work context.Context, e program.Env, h Handler) error {
 	defer beat.Stop()
 	service, err := newService(c)
 	if err != nil {
-		return err
+		return did, err
 	}
 	if service != nil {
 		defer service.Close()
+	}
+	var goal *Goal
+	if findGoal != nil {
+		if goal, err = findGoal(source); err != nil {
+			return did, err
+		}
 	}
 	w, err := New(Options{
 		Buffer: b, Source: source, Output: output, Sink: s, Settings: c.Window(),
@@ -87,13 +128,18 @@ func RunProgram(hard, work context.Context, e program.Env, h Handler) error {
 			Topic: c.JournalTopic, Stream: c.Stream, Pipeline: c.Pipeline,
 			AtLeastOnce: c.Delivery == "at-least-once", Logger: e.Logger,
 		},
-		Handler: h, Service: service, HandlerBatch: c.HandlerBatch, HandlerAttempts: c.HandlerAttempts, HandlerConcurrency: c.HandlerConcurrency,
+		Handler: h, Service: service, HandlerBatch: c.HandlerBatch, HandlerAttempts: c.HandlerAttempts, HandlerConcurrency: c.HandlerConcurrency, Goal: goal,
 		Name: c.Worker, LeaseTTL: c.LeaseTTL, Conditions: e.Conditions, Alive: beat.Beat, Logger: e.Logger,
 	})
 	if err != nil {
-		return err
+		return did, err
 	}
-	return w.Run(hard, work.Done())
+	err = w.Run(hard, work.Done())
+	if goal != nil {
+		did = w.Summary()
+		did.Done = err == nil
+	}
+	return did, err
 }
 
 // newService is the client of HANDLER_URL; nil if it is not set.

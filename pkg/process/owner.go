@@ -64,7 +64,13 @@ type owner struct {
 	checkpoints int   // in jobs or under way
 	lastPoint   time.Time
 
+	tally   Summary // since the last snapshot
+	refused int64   // by the handler, of what was drained since the last checkpoint
+	endBy   int64   // windows that are due by then are emitted before the run's end; Unix milliseconds, 0: not known yet
+
 	reading, busy, stopping bool
+	ending                  bool // the run's goal is reached: what is due is still to be emitted
+	ended                   bool // that is done, and the rest flushed if it was to be: stopping
 }
 
 // job is one transaction: a group with its decisions, or a checkpoint.
@@ -74,6 +80,7 @@ type job struct {
 	upTo      int64 // the last decision it commits
 	point     *journal.Checkpoint
 	marks     []buffer.Mark
+	tally     Summary // that is final with the checkpoint
 }
 
 type readResult struct {
@@ -86,7 +93,7 @@ var errStopped = errors.New("stopped")
 
 // run works on the shard until it is to be given back (errStopped, gracefully), ctx ends, or something fails.
 func (o *owner) run(ctx context.Context, s *slot) error {
-	stop := (<-chan struct{})(s.stop)
+	stop, end := (<-chan struct{})(s.stop), (<-chan struct{})(s.end)
 	ctx, cancel := context.WithCancel(ctx)
 	reads := make(chan readResult, 1)
 	done := make(chan error, 1)
@@ -132,6 +139,9 @@ func (o *owner) run(ctx context.Context, s *slot) error {
 			o.handled()
 		case <-s.more:
 			more = true
+		case <-end:
+			end = nil
+			o.ending = true
 		case <-stop:
 			stop = nil
 			o.stopping = true
@@ -144,6 +154,9 @@ func (o *owner) run(ctx context.Context, s *slot) error {
 
 // start begins what can begin: the next transaction, the next read. errStopped when a graceful stop has nothing left to do.
 func (o *owner) start(ctx context.Context, reads chan<- readResult, done chan<- error) error {
+	if o.ending && !o.stopping && !o.reading {
+		o.maybeEnd(ctx)
+	}
 	if !o.reading { // what was read is the reading goroutine's until it is back
 		o.maybeCheckpoint()
 	}
@@ -159,6 +172,9 @@ func (o *owner) start(ctx context.Context, reads chan<- readResult, done chan<- 
 	}
 	if o.stopping {
 		if !o.busy && !o.reading && len(o.jobs) == 0 && o.handling.over() {
+			if o.ended && o.handling.idle() {
+				return &finished{waiting: int64(o.machine.Waiting())}
+			}
 			return errStopped
 		}
 		return nil
@@ -190,7 +206,7 @@ func (o *owner) block() time.Duration {
 	}
 	if o.moved && o.checkpoints == 0 {
 		due := checkpointEvery
-		if o.heldBack() {
+		if o.hurried() {
 			due = checkpointSoon
 		}
 		d = min(d, due-time.Since(o.lastPoint))
@@ -228,6 +244,28 @@ func (o *owner) step(ctx context.Context, g got) {
 	o.k++
 	o.handling.decided(ctx, d)
 	o.handled()
+}
+
+// maybeEnd brings the work to its end for this run once all that was read is taken and what was due is emitted.
+func (o *owner) maybeEnd(ctx context.Context) {
+	if o.endBy == 0 {
+		o.endBy = o.feed.clock.now()
+	}
+	if at := o.machine.Deadline(); o.feed.waiting() || at != 0 && at <= o.endBy {
+		return
+	}
+	if o.w.goal.Flush && o.machine.Waiting() > 0 {
+		d := journal.Decision{K: o.k + 1, Now: o.now, Flush: true}
+		if o.machine.NeedsLanes() {
+			d.Lanes = o.feed.known()
+		}
+		o.decide(&d, o.everything(), o.noteReceipts(&d))
+		d.Positions = o.feed.positions()
+		o.k++
+		o.handling.decided(ctx, d)
+		o.handled()
+	}
+	o.stopping, o.ended, o.moved = true, true, true // a last checkpoint
 }
 
 func (o *owner) pending() (bytes int64) {
@@ -269,10 +307,14 @@ func (o *owner) decide(d *journal.Decision, to map[string]int64, received func(l
 			}
 		}
 	}, o)
+	if d.Flush {
+		o.machine.Flush(o)
+	}
 	if !o.replaying {
 		records.Add(float64(n))
 		o.counted(before)
 	}
+	o.tally.Records += int64(n)
 	o.inStep = nil
 	o.feed.drop()
 	o.now = d.Now
@@ -318,6 +360,7 @@ func (o *owner) noteReceipts(d *journal.Decision) func(l *lane) received {
 // Window and Reject take what a step gives (window.Out).
 func (o *owner) Window(w *window.Window) {
 	o.inStep.Outputs++
+	o.tally.Windows++
 	if o.replaying {
 		if o.inStep.K > o.delivered && !o.w.o.Sink.Transactional() {
 			o.handling.add(&out{window: w.Clone()})
@@ -351,6 +394,7 @@ func (o *owner) Reject(r *record.Record, reason error) { o.reject(r, rejectReaso
 
 func (o *owner) reject(r *record.Record, word string, err error) {
 	o.inStep.Outputs++
+	o.tally.Dead++
 	dead := &sink.Dead{Record: r, Reason: word, Err: err, First: o.inStep.Now, Last: o.inStep.Now}
 	switch {
 	case o.replaying && (o.w.o.Sink.Transactional() || o.inStep.K <= o.delivered):
@@ -370,11 +414,14 @@ func (o *owner) reject(r *record.Record, word string, err error) {
 func (o *owner) handled() {
 	o.handling.drain(func(it *item) {
 		if it.point != nil {
-			o.sealPoint(it.point, it.marks)
+			o.sealPoint(it)
 			return
 		}
 		for _, x := range it.outs {
 			x.addTo(o.group, it.decision.Now)
+			if x.window != nil && x.dead != nil {
+				o.refused++
+			}
 		}
 		o.drained = it.decision.K
 		if it.decision.K > o.committed {
@@ -445,6 +492,7 @@ func (o *owner) finished() {
 	o.jobs = o.jobs[1:]
 	if j.point != nil {
 		o.checkpoints--
+		o.w.goal.count(j.tally)
 		return
 	}
 	o.committed = max(o.committed, j.upTo)
@@ -465,15 +513,21 @@ func (o *owner) maybeCheckpoint() {
 	passed := time.Since(o.lastPoint)
 	due := o.stopping || passed >= checkpointEvery ||
 		o.since >= min(max(checkpointMin, 2*o.machine.Bytes()), checkpointMax) ||
-		passed >= checkpointSoon && o.heldBack()
+		passed >= checkpointSoon && o.hurried()
 	if !due {
 		return
 	}
 	p, marks := o.snapshot()
 	o.since, o.moved, o.lastPoint = 0, false, time.Now()
 	o.checkpoints++
-	o.handling.checkpoint(p, marks)
+	o.handling.checkpoint(p, marks, o.tally)
+	o.tally = Summary{}
 	o.handled()
+}
+
+// hurried reports whether somebody waits for the next checkpoint: ingest, or a run that ends when all is covered by one.
+func (o *owner) hurried() bool {
+	return o.heldBack() || o.w.goal != nil && !slices.ContainsFunc(o.feed.lanes, func(l *lane) bool { return l.joined && l.read < l.tail })
 }
 
 // heldBack reports whether ingest seems to wait for room: a lane is read to its end, and the source has more.
@@ -494,7 +548,8 @@ func (o *owner) snapshot() (*journal.Checkpoint, []buffer.Mark) {
 }
 
 // sealPoint makes jobs of what has gathered before a checkpoint, and of the checkpoint.
-func (o *owner) sealPoint(p *journal.Checkpoint, marks []buffer.Mark) {
+func (o *owner) sealPoint(it *item) {
+	p := it.point
 	if o.group.Len() > 0 || o.outputs() {
 		o.seal()
 	}
@@ -502,5 +557,7 @@ func (o *owner) sealPoint(p *journal.Checkpoint, marks []buffer.Mark) {
 	if !o.w.o.Sink.Transactional() {
 		p.Delivered = p.K // the job before it has been delivered when this one is done
 	}
-	o.jobs = append(o.jobs, &job{point: p, marks: marks})
+	it.tally.Dead += o.refused
+	o.refused = 0
+	o.jobs = append(o.jobs, &job{point: p, marks: it.marks, tally: it.tally})
 }

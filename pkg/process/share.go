@@ -21,6 +21,8 @@ type slot struct {
 	shard   string
 	cancel  context.CancelFunc // at once: the lease is lost
 	stop    chan struct{}      // closed: gracefully
+	end     chan struct{}      // closed: the run's goal is reached for the shard
+	endOnce sync.Once
 	stopped bool
 	settled bool // something was committed since the lease was taken
 
@@ -47,6 +49,9 @@ func (s *slot) learn(lanes []string) {
 	default:
 	}
 }
+
+// finish has the shard's owner come to an end: it emits what is due, or all that waits, and stops.
+func (s *slot) finish() { s.endOnce.Do(func() { close(s.end) }) }
 
 func (s *slot) release() {
 	if !s.stopped {
@@ -124,6 +129,9 @@ func (w *Worker) drop(ctx context.Context, held map[string]*slot, shy map[string
 	forget(e.slot.shard)
 	w.o.Conditions.Set("shard "+e.slot.shard, nil)
 	shardsHeld.Set(float64(len(held)))
+	if f := (*finished)(nil); errors.As(e.err, &f) {
+		w.goal.done(e.slot.shard, Summary{Waiting: f.waiting})
+	}
 	if errors.Is(e.err, errStopped) {
 		if err := w.o.Buffer.ReleaseLease(ctx, w.o.Settings.Pipeline, e.slot.shard, w.o.Name); err != nil {
 			w.log.Warn("could not give the lease back; it expires by itself", zap.String("shard", e.slot.shard), zap.Error(err))
@@ -206,7 +214,7 @@ func (w *Worker) round(ctx context.Context, held map[string]*slot, shy map[strin
 		if working >= part {
 			break
 		}
-		if held[name] != nil || taken && holder != w.o.Name || shy[name] != nil && time.Now().Before(shy[name].until) {
+		if w.goal.isDone(name) || held[name] != nil || taken && holder != w.o.Name || shy[name] != nil && time.Now().Before(shy[name].until) {
 			continue
 		}
 		ok, err := w.o.Buffer.TakeLease(ctx2, w.o.Settings.Pipeline, name, w.o.Name, w.o.LeaseTTL)
@@ -225,7 +233,7 @@ func (w *Worker) round(ctx context.Context, held map[string]*slot, shy map[strin
 // hold starts the work on a shard whose lease has been taken.
 func (w *Worker) hold(ctx context.Context, shard string, lanes []string, over chan<- ended) *slot {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &slot{shard: shard, cancel: cancel, stop: make(chan struct{}), lanes: lanes, more: make(chan struct{}, 1)}
+	s := &slot{shard: shard, cancel: cancel, stop: make(chan struct{}), end: make(chan struct{}), lanes: lanes, more: make(chan struct{}, 1)}
 	w.mu.Lock()
 	w.slots[shard] = s
 	w.mu.Unlock()

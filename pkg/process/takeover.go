@@ -196,7 +196,7 @@ func (o *owner) repeat(ctx context.Context, d *journal.Decision) error {
 			return err
 		}
 	}
-	again := journal.Decision{K: d.K, Now: d.Now, Lanes: d.Lanes, Settings: d.Settings}
+	again := journal.Decision{K: d.K, Now: d.Now, Lanes: d.Lanes, Settings: d.Settings, Flush: d.Flush}
 	if d.Settings != nil {
 		if err := o.changeTo(&again); err != nil {
 			return err

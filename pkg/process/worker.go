@@ -51,6 +51,8 @@ type Options struct {
 	HandlerAttempts    int             // at least 1
 	HandlerConcurrency int             // calls at a time for one shard, at least 1
 
+	Goal *Goal // nil: the worker runs until it is stopped
+
 	Name       string        // of the worker, unique among those of the pipeline
 	LeaseTTL   time.Duration // how long a worker that died keeps its shards
 	Conditions Conditions
@@ -69,6 +71,7 @@ type Worker struct {
 	positions    *positions
 	processor    *processor // nil: there is no handler
 	reach        reach
+	goal         *goal // nil: there is none
 
 	mu    sync.Mutex
 	slots map[string]*slot
@@ -100,6 +103,7 @@ func New(o Options) (*Worker, error) {
 	case o.Service != nil:
 		w.processor = overHTTP(o.Service, max(o.HandlerBatch, 1))
 	}
+	w.goal = newGoal(w, o.Goal)
 	w.reach.show = func(err error) { o.Conditions.Set("handler", err) }
 	w.positions = &positions{w: w, marks: map[string][]buffer.Mark{}, starting: semaphore.NewWeighted(1)}
 	return w, nil
@@ -108,21 +112,32 @@ func New(o Options) (*Worker, error) {
 func (w *Worker) alive() { w.o.Alive() }
 
 // Run works until stop is closed – then it finishes what is under way, takes checkpoints, gives its shards back and
-// returns nil – or until ctx ends, which aborts. Servers that are away are waited for; an error is one that waiting will
+// returns nil – or until ctx ends, which aborts. With a Goal it ends by itself when that is reached, and a stop before is
+// ErrStopped. Servers that are away are waited for; an error is one that waiting will
 // not mend.
 func (w *Worker) Run(ctx context.Context, stop <-chan struct{}) error {
 	if err := w.prepare(ctx, stop); err != nil {
-		if errors.Is(err, errStopped) {
-			return nil
+		switch {
+		case !errors.Is(err, errStopped):
+			return err
+		case w.goal != nil:
+			return ErrStopped
 		}
-		return err
+		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var side sync.WaitGroup
 	side.Go(func() { w.renew(ctx) })
 	side.Go(func() { w.positions.run(ctx) })
+	if w.goal != nil {
+		side.Go(func() { w.goal.run(ctx) })
+		stop = w.goal.either(ctx, stop)
+	}
 	err := w.share(ctx, stop)
+	if err == nil && w.goal != nil && w.goal.missed() {
+		err = ErrStopped
+	}
 	cancel()
 	side.Wait()
 	leave, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -145,6 +160,12 @@ func (w *Worker) prepare(ctx context.Context, stop <-chan struct{}) error {
 			return err
 		}},
 		{"sink", w.o.Sink.Check},
+		{"stream", func(ctx context.Context) error {
+			if w.goal == nil {
+				return nil
+			}
+			return w.goal.prepare(ctx)
+		}},
 	} {
 		if err := w.until(ctx, stop, s.name, s.do); err != nil {
 			return err
@@ -266,6 +287,20 @@ func kind(err error) string {
 		return "replay"
 	}
 	return "other"
+}
+
+// slot returns the slot of a shard that the worker holds; nil if it doesn't.
+func (w *Worker) slot(shard string) *slot {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.slots[shard]
+}
+
+// Summary is what a run with a Goal has done.
+func (w *Worker) Summary() Summary {
+	w.goal.mu.Lock()
+	defer w.goal.mu.Unlock()
+	return w.goal.summary
 }
 
 // deliver writes a group to a sink outside the transaction: until it succeeds, or the shard is lost.

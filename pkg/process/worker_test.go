@@ -115,14 +115,24 @@ func (r *rig) ingest() {
 
 // running is a worker under test.
 type running struct {
+	*Worker
 	kill func() // at once, leaving everything as it is
 	stop func() // gracefully; returns when it has stopped
+	wait func() // until it ends by itself
 }
 
 func (r *rig) worker(name string, s window.Settings, change func(*Options)) running {
-	s.Stream, s.Pipeline = "s", "p"
 	b := r.buffer()
 	c := wire.New(wire.Config{Brokers: r.brokers, ClientID: name})
+	w, err := New(r.options(b, c, name, s, change))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return r.run(w, name, func() { b.Close(); c.Close() })
+}
+
+func (r *rig) options(b *buffer.Buffer, c *wire.Cluster, name string, s window.Settings, change func(*Options)) Options {
+	s.Stream, s.Pipeline = "s", "p"
 	o := Options{
 		Buffer: b, Source: c, Output: c, Settings: s,
 		Journal: journal.Options{Topic: "windrow.s.p.journal", Stream: "s", Pipeline: "p", Partitions: 4, Logger: r.log},
@@ -132,10 +142,10 @@ func (r *rig) worker(name string, s window.Settings, change func(*Options)) runn
 	if change != nil {
 		change(&o)
 	}
-	w, err := New(o)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	return o
+}
+
+func (r *rig) run(w *Worker, name string, after func()) running {
 	ctx, cancel := context.WithCancel(context.Background())
 	stop, done := make(chan struct{}), make(chan struct{})
 	r.wg.Go(func() {
@@ -143,19 +153,18 @@ func (r *rig) worker(name string, s window.Settings, change func(*Options)) runn
 		if err := w.Run(ctx, stop); err != nil && !errors.Is(err, context.Canceled) {
 			r.t.Errorf("%s: %v", name, err)
 		}
-		b.Close()
-		c.Close()
+		after()
 	})
 	once := sync.OnceFunc(func() { close(stop) })
 	r.t.Cleanup(cancel)
-	return running{kill: cancel, stop: func() {
-		once()
+	ended := func() {
 		select {
 		case <-done:
-		case <-time.After(10 * time.Second):
-			r.t.Errorf("%s does not stop", name)
+		case <-time.After(30 * time.Second):
+			r.t.Errorf("%s does not end", name)
 		}
-	}}
+	}
+	return running{Worker: w, kill: cancel, stop: func() { once(); ended() }, wait: ended}
 }
 
 // produce writes records n = from … to-1 to each partition, as {"p":partition,"n":n}.
