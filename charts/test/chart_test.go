@@ -28,6 +28,7 @@ import (
 	"helm.sh/helm/v3/pkg/lint"
 	"helm.sh/helm/v3/pkg/lint/support"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	psapi "k8s.io/pod-security-admission/api"
@@ -45,6 +46,7 @@ const chartDir = "../windrow"
 type release struct {
 	configMaps      map[string]*corev1.ConfigMap
 	deployments     map[string]*appsv1.Deployment
+	cronJobs        map[string]*batchv1.CronJob
 	serviceAccounts map[string]*corev1.ServiceAccount
 	notes           string
 }
@@ -80,7 +82,7 @@ func render(v map[string]any) (*release, error) {
 		return nil, err
 	}
 	r := &release{
-		configMaps: map[string]*corev1.ConfigMap{}, deployments: map[string]*appsv1.Deployment{}, serviceAccounts: map[string]*corev1.ServiceAccount{},
+		configMaps: map[string]*corev1.ConfigMap{}, deployments: map[string]*appsv1.Deployment{}, cronJobs: map[string]*batchv1.CronJob{}, serviceAccounts: map[string]*corev1.ServiceAccount{},
 	}
 	for name, text := range files {
 		if strings.HasSuffix(name, "NOTES.txt") {
@@ -111,6 +113,9 @@ func (r *release) add(doc string) error {
 	case "apps/v1 Deployment":
 		o := new(appsv1.Deployment)
 		return put(doc, o, r.deployments)
+	case "batch/v1 CronJob":
+		o := new(batchv1.CronJob)
+		return put(doc, o, r.cronJobs)
 	case "v1 ServiceAccount":
 		o := new(corev1.ServiceAccount)
 		return put(doc, o, r.serviceAccounts)
@@ -137,7 +142,7 @@ func mustRender(t *testing.T, v map[string]any) *release {
 	return r
 }
 
-var files = []string{"minimal.yaml", "full.yaml", "pipeline.yaml", "ingest.yaml"}
+var files = []string{"minimal.yaml", "full.yaml", "pipeline.yaml", "ingest.yaml", "job.yaml"}
 
 // secret is what the Secret of the values files holds.
 var secret = map[string]string{
@@ -147,14 +152,19 @@ var secret = map[string]string{
 // environment is what the container of a deployment finds, without what other values refer to.
 func (r *release) environment(t *testing.T, d *appsv1.Deployment) map[string]string {
 	t.Helper()
-	c := d.Spec.Template.Spec.Containers[0]
+	return r.environmentOf(t, d.Name, &d.Spec.Template.Spec)
+}
+
+func (r *release) environmentOf(t *testing.T, name string, pod *corev1.PodSpec) map[string]string {
+	t.Helper()
+	c := pod.Containers[0]
 	env := map[string]string{}
 	for _, from := range c.EnvFrom {
 		switch {
 		case from.ConfigMapRef != nil:
 			m := r.configMaps[from.ConfigMapRef.Name]
 			if m == nil {
-				t.Fatalf("%s refers to the ConfigMap %s, which is not there", d.Name, from.ConfigMapRef.Name)
+				t.Fatalf("%s refers to the ConfigMap %s, which is not there", name, from.ConfigMapRef.Name)
 			}
 			maps.Copy(env, m.Data)
 		case from.SecretRef != nil:
@@ -171,7 +181,7 @@ func (r *release) environment(t *testing.T, d *appsv1.Deployment) map[string]str
 		case e.ValueFrom.FieldRef != nil:
 			env[e.Name] = "some-" + strings.ReplaceAll(e.ValueFrom.FieldRef.FieldPath, ".", "-")
 		default:
-			t.Fatalf("%s: %s comes from elsewhere", d.Name, e.Name)
+			t.Fatalf("%s: %s comes from elsewhere", name, e.Name)
 		}
 	}
 	return env
@@ -369,6 +379,54 @@ func TestFull(t *testing.T) {
 		if v.got != v.want {
 			t.Errorf("%s: %v, want %v", v.what, v.got, v.want)
 		}
+	}
+}
+
+// The CronJob runs both programs' configuration to the end of what is there, in a pod as restricted as the others'.
+func TestCronJob(t *testing.T) {
+	r := mustRender(t, values(t, "job.yaml"))
+	job := r.cronJobs["orders-windrow-job"]
+	if job == nil || len(r.deployments) != 0 {
+		t.Fatalf("%+v", r)
+	}
+	template := job.Spec.JobTemplate.Spec.Template
+	pod := template.Spec
+	for _, v := range []struct {
+		what      string
+		got, want any
+	}{
+		{"schedule", job.Spec.Schedule, "15 2 * * *"},
+		{"time zone", *job.Spec.TimeZone, "Europe/Zurich"},
+		{"concurrency", job.Spec.ConcurrencyPolicy, batchv1.ForbidConcurrent},
+		{"restarts", pod.RestartPolicy, corev1.RestartPolicyNever},
+		{"failures", *job.Spec.JobTemplate.Spec.BackoffLimit, int32(3)},
+		{"command", strings.Join(pod.Containers[0].Command, " "), "/usr/local/bin/windrow run --until-caught-up --partial=flush"},
+		{"probe", pod.Containers[0].ReadinessProbe == nil, true},
+		{"image", pod.Containers[0].Image, mustRender(t, values(t, "minimal.yaml")).deployments["orders-windrow-process"].Spec.Template.Spec.Containers[0].Image},
+	} {
+		if v.got != v.want {
+			t.Errorf("%s: %v, want %v", v.what, v.got, v.want)
+		}
+	}
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	restricted := psapi.LevelVersion{Level: psapi.LevelRestricted, Version: psapi.LatestVersion()}
+	if all := policy.AggregateCheckResults(evaluator.EvaluatePod(restricted, &template.ObjectMeta, &pod)); !all.Allowed {
+		t.Errorf("%s", all.ForbiddenDetail())
+	}
+	env := r.environmentOf(t, job.Name, &pod)
+	onlyTheirs(t)
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	c, err := config.Load(config.ProgramBoth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) > 0 || c.Worker != "some-metadata-name" || string(c.Topics) != "orders" || c.OutputTopic != "orders.windows" {
+		t.Errorf("warnings %q, worker %s, topics %s, output %s", c.Warnings, c.Worker, c.Topics, c.OutputTopic)
 	}
 }
 

@@ -74,15 +74,154 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 {{- divf (mulf (float64 (trimSuffix $unit $text)) (float64 (get $units $unit)) 9.0) 10.0 | floor | int64 -}}
 {{- end -}}
 
+{{- /* The pod template of a program. Takes a dict: root, component, section, image, command, and once for one that ends. */ -}}
+{{- define "windrow.pod" -}}
+{{- $root := .root -}}
+{{- $s := .section -}}
+{{- $v := $root.Values -}}
+{{- if not (or $v.config.REDIS_URL $v.existingSecret) -}}
+{{- fail "config.REDIS_URL is required, or existingSecret with a key REDIS_URL" -}}
+{{- end -}}
+{{- $name := printf "%s-%s" (include "windrow.fullname" $root) .component -}}
+metadata:
+  annotations:
+    checksum/config: {{ include "windrow.data" (list $root $s) | sha256sum }}
+    {{- with $s.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  labels:
+    {{- include "windrow.labels" (list $root .component) | nindent 4 }}
+    {{- with $s.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- if .once }}
+  restartPolicy: Never
+  {{- end }}
+  serviceAccountName: {{ include "windrow.serviceAccountName" $root }}
+  automountServiceAccountToken: false
+  # A Service named kafka or redis must not put variables of its own among ours.
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ add $v.shutdownTimeoutSeconds 5 }}
+  {{- with $s.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  securityContext:
+    runAsNonRoot: true
+    {{- if not (kindIs "invalid" $v.runAsUser) }}
+    runAsUser: {{ int64 $v.runAsUser }}
+    runAsGroup: {{ int64 $v.runAsUser }}
+    {{- end }}
+    seccompProfile:
+      type: RuntimeDefault
+  {{- with $v.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ .component }}
+      image: {{ include "windrow.image" (list $root .image) | quote }}
+      imagePullPolicy: {{ $v.image.pullPolicy }}
+      command:
+        {{- toYaml .command | nindent 8 }}
+      envFrom:
+        - configMapRef:
+            name: {{ $name }}
+        {{- with $v.existingSecret }}
+        - secretRef:
+            name: {{ . }}
+        {{- end }}
+      env:
+        {{- if ne .component "ingest" }}
+        - name: WORKER
+          valueFrom:
+            fieldRef:
+              fieldPath: metadata.name
+        {{- end }}
+        - name: HTTP_ADDR
+          value: ":8080"
+        - name: SHUTDOWN_TIMEOUT
+          value: {{ printf "%ds" (int64 $v.shutdownTimeoutSeconds) | quote }}
+        {{- with (($s.resources).limits).memory }}
+        - name: GOMEMLIMIT
+          value: {{ include "windrow.goMemLimit" . | quote }}
+        {{- end }}
+        {{- if $v.kafkaTLS.existingSecret }}
+        - name: KAFKA_TLS
+          value: "true"
+        {{- range $variable, $file := dict "KAFKA_TLS_CA" $v.kafkaTLS.ca "KAFKA_TLS_CERT" $v.kafkaTLS.cert "KAFKA_TLS_KEY" $v.kafkaTLS.key }}
+        {{- with $file }}
+        - name: {{ $variable }}
+          value: {{ printf "/etc/windrow/kafka-tls/%s" . | quote }}
+        {{- end }}
+        {{- end }}
+        {{- end }}
+        {{- range concat $v.extraEnv $s.extraEnv }}
+        - {{- toYaml . | nindent 10 }}
+        {{- end }}
+      ports:
+        - name: http
+          containerPort: 8080
+      {{- if not .once }}
+      # Liveness asks whether the program's own loops turn; it never looks at Kafka or Redis.
+      startupProbe:
+        httpGet: {path: /livez, port: http}
+        periodSeconds: 2
+        failureThreshold: 30
+      livenessProbe:
+        httpGet: {path: /livez, port: http}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: 3
+      readinessProbe:
+        httpGet: {path: /readyz, port: http}
+        periodSeconds: 5
+        timeoutSeconds: 5
+      {{- end }}
+      {{- with $s.resources }}
+      resources:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities:
+          drop: [ALL]
+      {{- if $v.kafkaTLS.existingSecret }}
+      volumeMounts:
+        - name: kafka-tls
+          mountPath: /etc/windrow/kafka-tls
+          readOnly: true
+      {{- end }}
+  {{- if $v.kafkaTLS.existingSecret }}
+  volumes:
+    - name: kafka-tls
+      secret:
+        secretName: {{ $v.kafkaTLS.existingSecret }}
+  {{- end }}
+  {{- with $s.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $s.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $s.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $s.topologySpreadConstraints }}
+  topologySpreadConstraints:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
 {{- /* The Deployment of a program. Takes a dict: root, component, section, image, command. */ -}}
 {{- define "windrow.deployment" -}}
 {{- $root := .root -}}
 {{- $s := .section -}}
-{{- $v := $root.Values -}}
 {{- $name := printf "%s-%s" (include "windrow.fullname" $root) .component -}}
-{{- if not (or $v.config.REDIS_URL $v.existingSecret) -}}
-{{- fail "config.REDIS_URL is required, or existingSecret with a key REDIS_URL" -}}
-{{- end -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -96,133 +235,7 @@ spec:
     matchLabels:
       {{- include "windrow.selectorLabels" (list $root .component) | nindent 6 }}
   template:
-    metadata:
-      annotations:
-        checksum/config: {{ include "windrow.data" (list $root $s) | sha256sum }}
-        {{- with $s.podAnnotations }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-      labels:
-        {{- include "windrow.labels" (list $root .component) | nindent 8 }}
-        {{- with $s.podLabels }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-    spec:
-      serviceAccountName: {{ include "windrow.serviceAccountName" $root }}
-      automountServiceAccountToken: false
-      # A Service named kafka or redis must not put variables of its own among ours.
-      enableServiceLinks: false
-      terminationGracePeriodSeconds: {{ add $v.shutdownTimeoutSeconds 5 }}
-      {{- with $s.priorityClassName }}
-      priorityClassName: {{ . }}
-      {{- end }}
-      securityContext:
-        runAsNonRoot: true
-        {{- if not (kindIs "invalid" $v.runAsUser) }}
-        runAsUser: {{ int64 $v.runAsUser }}
-        runAsGroup: {{ int64 $v.runAsUser }}
-        {{- end }}
-        seccompProfile:
-          type: RuntimeDefault
-      {{- with $v.imagePullSecrets }}
-      imagePullSecrets:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      containers:
-        - name: {{ .component }}
-          image: {{ include "windrow.image" (list $root .image) | quote }}
-          imagePullPolicy: {{ $v.image.pullPolicy }}
-          command:
-            {{- toYaml .command | nindent 12 }}
-          envFrom:
-            - configMapRef:
-                name: {{ $name }}
-            {{- with $v.existingSecret }}
-            - secretRef:
-                name: {{ . }}
-            {{- end }}
-          env:
-            {{- if eq .component "process" }}
-            - name: WORKER
-              valueFrom:
-                fieldRef:
-                  fieldPath: metadata.name
-            {{- end }}
-            - name: HTTP_ADDR
-              value: ":8080"
-            - name: SHUTDOWN_TIMEOUT
-              value: {{ printf "%ds" (int64 $v.shutdownTimeoutSeconds) | quote }}
-            {{- with (($s.resources).limits).memory }}
-            - name: GOMEMLIMIT
-              value: {{ include "windrow.goMemLimit" . | quote }}
-            {{- end }}
-            {{- if $v.kafkaTLS.existingSecret }}
-            - name: KAFKA_TLS
-              value: "true"
-            {{- range $variable, $file := dict "KAFKA_TLS_CA" $v.kafkaTLS.ca "KAFKA_TLS_CERT" $v.kafkaTLS.cert "KAFKA_TLS_KEY" $v.kafkaTLS.key }}
-            {{- with $file }}
-            - name: {{ $variable }}
-              value: {{ printf "/etc/windrow/kafka-tls/%s" . | quote }}
-            {{- end }}
-            {{- end }}
-            {{- end }}
-            {{- range concat $v.extraEnv $s.extraEnv }}
-            - {{- toYaml . | nindent 14 }}
-            {{- end }}
-          ports:
-            - name: http
-              containerPort: 8080
-          # Liveness asks whether the program's own loops turn; it never looks at Kafka or Redis.
-          startupProbe:
-            httpGet: {path: /livez, port: http}
-            periodSeconds: 2
-            failureThreshold: 30
-          livenessProbe:
-            httpGet: {path: /livez, port: http}
-            periodSeconds: 10
-            timeoutSeconds: 5
-            failureThreshold: 3
-          readinessProbe:
-            httpGet: {path: /readyz, port: http}
-            periodSeconds: 5
-            timeoutSeconds: 5
-          {{- with $s.resources }}
-          resources:
-            {{- toYaml . | nindent 12 }}
-          {{- end }}
-          securityContext:
-            allowPrivilegeEscalation: false
-            readOnlyRootFilesystem: true
-            capabilities:
-              drop: [ALL]
-          {{- if $v.kafkaTLS.existingSecret }}
-          volumeMounts:
-            - name: kafka-tls
-              mountPath: /etc/windrow/kafka-tls
-              readOnly: true
-          {{- end }}
-      {{- if $v.kafkaTLS.existingSecret }}
-      volumes:
-        - name: kafka-tls
-          secret:
-            secretName: {{ $v.kafkaTLS.existingSecret }}
-      {{- end }}
-      {{- with $s.nodeSelector }}
-      nodeSelector:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with $s.tolerations }}
-      tolerations:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with $s.affinity }}
-      affinity:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with $s.topologySpreadConstraints }}
-      topologySpreadConstraints:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
+    {{- include "windrow.pod" . | nindent 4 }}
 {{- end -}}
 
 {{- /* The ConfigMap of a program. Takes a dict: root, component, section. */ -}}
