@@ -8,6 +8,8 @@ GO            ?= go
 # Versions of the tools and servers that the tests use.
 STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KAFKA_VERSION ?= 4.3.1
+# How long make fuzz runs each test.
+FUZZTIME      ?= 10s
 
 .PHONY: help
 help: ## list the targets
@@ -37,6 +39,10 @@ lint: ## format, vet and staticcheck
 .PHONY: model
 model: ## search the models of the protocol with the large bounds: minutes, and some gigabytes
 	$(GO) run ./model
+
+.PHONY: fuzz
+fuzz: ## give every decoder of foreign bytes arbitrary ones, each for FUZZTIME (10s)
+	@scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
 bench: setup ## compare speed and memory with a bare loop over the same Kafka: 2,000,000 records

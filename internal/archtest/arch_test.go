@@ -19,7 +19,7 @@ const module = "github.com/windrow-io/windrow/"
 
 // layers, from the bottom up: a package may import those of the layers below its own. A new package gets its place here.
 var layers = [][]string{
-	{"pkg/record", "pkg/handler", "internal/fault", "internal/ops", "internal/pause", "internal/await", "internal/kafkatest", "internal/redistest", "internal/archtest", "pkg/sink/internal/meter", "model/internal/explore"},
+	{"pkg/record", "pkg/handler", "internal/fault", "internal/ops", "internal/pause", "internal/await", "internal/fuzztest", "internal/kafkatest", "internal/redistest", "internal/archtest", "pkg/sink/internal/meter", "model/internal/explore"},
 	{"pkg/field", "pkg/emit", "internal/wire", "pkg/buffer", "internal/lanetest", "model/internal/ledger", "model/internal/journal"},
 	{"pkg/window", "pkg/source", "pkg/journal"},
 	{"pkg/sink", "pkg/letter", "internal/config"},
@@ -160,7 +160,7 @@ func TestOnlyConfigReadsTheEnvironment(t *testing.T) {
 
 func TestServersForTestsStayOutOfTheProduct(t *testing.T) {
 	allowed := []string{"cmd/windrow", "internal/replay"}
-	helpers := []string{"internal/await", "internal/redistest", "internal/kafkatest", "internal/lanetest", "pkg/sink/sinktest", "pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest"}
+	helpers := []string{"internal/await", "internal/fuzztest", "internal/redistest", "internal/kafkatest", "internal/lanetest", "pkg/sink/sinktest", "pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest"}
 	for _, s := range sources(t) {
 		for _, imported := range s.imports() {
 			forTests := slices.ContainsFunc(demoOnly, func(m string) bool { return strings.HasPrefix(imported, m) }) || imported == "testing"

@@ -7,7 +7,6 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
 // maxMetadata bounds a metadata answer: some tens of bytes a partition.
@@ -44,14 +43,14 @@ func (c *Cluster) Topics(ctx context.Context, names ...string) ([]Topic, error) 
 	return topics, nil
 }
 
-// topics asks in version 10, the first with topic ids, which kafka-go does not know; older brokers in a version it does.
+// topics asks in version 10, the first with topic ids, which kafka-go does not know; older brokers in an older one.
 func (l *line) topics(names []string) ([]Topic, error) {
 	newest, err := l.newest(protocol.Metadata)
 	if err != nil {
 		return nil, err
 	}
 	if newest < 10 {
-		return l.topicsOld(names)
+		return l.topicsOld(names, newest)
 	}
 	w, id := l.request(protocol.Metadata, 10, true)
 	if len(names) == 0 {
@@ -101,36 +100,70 @@ func (l *line) topics(names []string) ([]Topic, error) {
 		d.tags()
 		topics = append(topics, t)
 	}
-	if err := d.err(); err != nil {
+	return numbered(topics, d.err())
+}
+
+// topicsOld asks in a version from 4 to 7. kafka-go, which knows these, believes the lengths in an answer.
+func (l *line) topicsOld(names []string, newest int16) ([]Topic, error) {
+	if newest < 4 {
+		return nil, errTooOld
+	}
+	v := min(newest, 7)
+	w, id := l.request(protocol.Metadata, v, false)
+	if len(names) == 0 {
+		w.i32(-1) // null: all
+	} else {
+		w.i32(int32(len(names)))
+		for _, n := range names {
+			w.str(n)
+		}
+	}
+	w.bool(false) // create missing ones
+	d, err := l.call(w, id, nil, maxMetadata, false)
+	if err != nil {
+		return nil, err
+	}
+	d.i32() // throttle
+	for range d.count(12) {
+		d.i32()
+		d.str()
+		d.i32()
+		d.str()
+	}
+	d.str() // cluster id
+	d.i32() // controller
+	topics := make([]Topic, 0, d.count(9))
+	for range cap(topics) {
+		t := Topic{Err: code(d.i16()), Name: d.str(), Internal: d.bool()}
+		t.Partitions = make([]Partition, 0, d.count(18))
+		for range cap(t.Partitions) {
+			p := Partition{Err: code(d.i16()), ID: d.i32(), Leader: d.i32(), LeaderEpoch: -1}
+			lists := 2 // replicas, in sync
+			if v >= 7 {
+				p.LeaderEpoch = d.i32()
+			}
+			if v >= 5 {
+				lists++ // offline
+			}
+			for range lists {
+				d.take(4 * d.count(4))
+			}
+			t.Partitions = append(t.Partitions, p)
+		}
+		topics = append(topics, t)
+	}
+	return numbered(topics, d.err())
+}
+
+// numbered brings every topic's partitions in the order of their numbers.
+func numbered(topics []Topic, err error) ([]Topic, error) {
+	if err != nil {
 		return nil, err
 	}
 	for i := range topics {
 		if !byNumber(&topics[i]) {
 			return nil, fmt.Errorf("%w: the partitions of topic %s are not numbered from 0", errProtocol, topics[i].Name)
 		}
-	}
-	return topics, nil
-}
-
-func (l *line) topicsOld(names []string) ([]Topic, error) {
-	if len(names) == 0 {
-		names = nil
-	}
-	m, err := l.exchange(&metadata.Request{TopicNames: names})
-	if err != nil {
-		return nil, err
-	}
-	res := m.(*metadata.Response)
-	topics := make([]Topic, 0, len(res.Topics))
-	for _, x := range res.Topics {
-		t := Topic{Name: x.Name, Err: code(x.ErrorCode), Internal: x.IsInternal}
-		for _, p := range x.Partitions {
-			t.Partitions = append(t.Partitions, Partition{ID: p.PartitionIndex, Leader: p.LeaderID, LeaderEpoch: p.LeaderEpoch, Err: code(p.ErrorCode)})
-		}
-		if !byNumber(&t) {
-			return nil, fmt.Errorf("%w: the partitions of topic %s are not numbered from 0", errProtocol, t.Name)
-		}
-		topics = append(topics, t)
 	}
 	return topics, nil
 }

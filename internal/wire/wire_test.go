@@ -133,7 +133,7 @@ func TestProduceFetchOffsets(t *testing.T) {
 					byLeader[leader] = append(byLeader[leader], Raw{topic, p, sealed(t, nobody, -1, false, "one", large, fmt.Sprint(topic, p))})
 				}
 			}
-			if len(byLeader) != 3 {
+			if len(byLeader) < 2 {
 				t.Fatalf("%d leaders", len(byLeader))
 			}
 			for leader, raws := range byLeader {

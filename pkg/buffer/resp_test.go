@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/windrow-io/windrow/internal/fuzztest"
 )
 
 func TestAnswers(t *testing.T) {
@@ -141,7 +143,9 @@ func FuzzRead(f *testing.F) {
 		}
 		m := &r.mem
 		m.out.p = bytes.Clone(p)
-		if r.take(m, 10) != nil {
+		var err error
+		fuzztest.Bounded(t, 1<<20+200*len(p), func() { err = r.take(m, 10) })
+		if err != nil {
 			return
 		}
 		n := 0

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/windrow-io/windrow/internal/fuzztest"
 )
 
 func randomDecisions(r *rand.Rand, n int) []Decision {
@@ -167,7 +169,10 @@ func FuzzDecisions(f *testing.F) {
 		f.Add(e.encode(nil, decisionsHead{checkpoint: uint64(n)}, randomDecisions(r, n)))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		h, ds, err := decodeDecisions(p)
+		var h decisionsHead
+		var ds []Decision
+		var err error
+		fuzztest.Bounded(t, 1<<20+200*len(p), func() { h, ds, err = decodeDecisions(p) })
 		if err != nil {
 			if !errors.Is(err, errFormat) {
 				t.Fatal(err)
@@ -186,7 +191,9 @@ func FuzzChunk(f *testing.F) {
 	c := chunk{checkpoint: 3, index: 1, count: 2, piece: []byte("piece")}
 	f.Add(c.append(nil))
 	f.Fuzz(func(t *testing.T, p []byte) {
-		c, err := decodeChunk(p)
+		var c chunk
+		var err error
+		fuzztest.Bounded(t, 1<<20+10*len(p), func() { c, err = decodeChunk(p) })
 		if err != nil {
 			if !errors.Is(err, errFormat) {
 				t.Fatal(err)

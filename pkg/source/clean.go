@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,7 +34,7 @@ func (c *cleaner) clean(f *wire.Fetched, from int64, lastEpoch int32) (cleaned, 
 	clear(c.aborting)
 	aborted := f.Aborted
 	if len(aborted) > 1 {
-		slices.SortFunc(aborted, func(a, b wire.Aborted) int { return int(min(max(a.FirstOffset-b.FirstOffset, -1), 1)) })
+		slices.SortFunc(aborted, func(a, b wire.Aborted) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
 	}
 	kept := 0
 	fail := func(err error) (cleaned, error) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/windrow-io/windrow/internal/fuzztest"
 	"github.com/windrow-io/windrow/pkg/record"
 	"github.com/windrow-io/windrow/pkg/window"
 )
@@ -93,7 +94,9 @@ func FuzzRestore(f *testing.F) {
 		if len(p) > 9 {
 			copy(p, own[:9]) // version and fingerprint, or hardly anything gets through
 		}
-		m, err := window.Restore(s, "t/0", p)
+		var m *window.Machine
+		var err error
+		fuzztest.Bounded(t, 4<<20+500*len(p), func() { m, err = window.Restore(s, "t/0", p) })
 		if err != nil {
 			return
 		}
