@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/windrow-io/windrow/model/internal/explore"
 	"github.com/windrow-io/windrow/model/internal/journal"
+	"github.com/windrow-io/windrow/model/internal/lease"
 	"github.com/windrow-io/windrow/model/internal/ledger"
+	"github.com/windrow-io/windrow/model/internal/replay"
 )
 
 // search is one model with its bounds.
@@ -21,6 +24,8 @@ var models = []struct {
 }{
 	{"ledger", explore.Names(&ledger.Rules{})},
 	{"journal", explore.Names(&journal.Rules{})},
+	{"replay", explore.Names(&replay.Rules{})},
+	{"lease", explore.Names(&lease.Rules{})},
 }
 
 const anyNumber = ledger.Any
@@ -51,6 +56,10 @@ var searches = []search{
 	ledgerSearch("direct-mongo", ledger.Setup{Direct: true, Mongo: true},
 		ledger.Bounds{Records: 3, Workers: 2, Pipelines: 1, Takeovers: anyNumber, Lost: anyNumber}),
 	journalSearch("journal-7", 7),
+	replaySearch("replay-one-lane", replay.Bounds{Lanes: 1, Records: 4, Takeovers: 5, Timeouts: 3}),
+	replaySearch("replay-two-lanes", replay.Bounds{Lanes: 2, Records: 3, Takeovers: 3, Timeouts: 2}),
+	leaseSearch("lease-two-workers", lease.Bounds{Workers: 2, TTL: 3, Takeover: 10, MaxWait: 24}),
+	leaseSearch("lease-three-workers", lease.Bounds{Workers: 3, TTL: 2, Takeover: 5, MaxWait: 12}),
 }
 
 func ledgerSearch(name string, setup ledger.Setup, bounds ledger.Bounds) search {
@@ -75,6 +84,41 @@ func journalSearch(name string, writes uint8) search {
 			return found{}, err
 		}
 		return run[journal.State, journal.Step](m, l), nil
+	}}
+}
+
+func replaySearch(name string, b replay.Bounds) search {
+	bounds := fmt.Sprintf("%d lane(s) of %d records, %d takeovers, %d timeouts", b.Lanes, b.Records, b.Takeovers, b.Timeouts)
+	return search{name, bounds, func(broken []string, l explore.Limits) (found, error) {
+		m := &replay.Replay{Bounds: b}
+		if err := explore.Break(&m.Broken, broken...); err != nil {
+			return found{}, err
+		}
+		return run[replay.State, replay.Step](m, l), nil
+	}}
+}
+
+// leaseSearch looks for a run that never ends and never commits.
+func leaseSearch(name string, b lease.Bounds) search {
+	bounds := fmt.Sprintf("%d workers; in ticks: lease %d, takeover %d, longest wait %d", b.Workers, b.TTL, b.Takeover, b.MaxWait)
+	return search{name, bounds, func(broken []string, l explore.Limits) (found, error) {
+		m := &lease.Lease{Bounds: b}
+		if err := explore.Break(&m.Broken, broken...); err != nil {
+			return found{}, err
+		}
+		begin := time.Now()
+		r := explore.FindLasso[lease.State, lease.Step](m, lease.Progress, []func(lease.Step) bool{lease.TimePasses}, l.States)
+		f := found{states: r.States, took: time.Since(begin), complete: r.Complete}
+		if r.Found {
+			f.violation = "stuck: workers fence each other for ever"
+			for _, step := range r.Stem {
+				f.story = append(f.story, step.String())
+			}
+			for _, step := range r.Cycle {
+				f.story = append(f.story, "for ever: "+step.String())
+			}
+		}
+		return f, nil
 	}}
 }
 

@@ -20,7 +20,7 @@ const module = "github.com/windrow-io/windrow/"
 // layers, from the bottom up: a package may import those of the layers below its own. A new package gets its place here.
 var layers = [][]string{
 	{"pkg/record", "pkg/handler", "internal/fault", "internal/ops", "internal/pause", "internal/await", "internal/fuzztest", "internal/kafkatest", "internal/redistest", "internal/archtest", "pkg/sink/internal/meter", "model/internal/explore"},
-	{"pkg/field", "pkg/emit", "internal/wire", "pkg/buffer", "internal/lanetest", "model/internal/ledger", "model/internal/journal"},
+	{"pkg/field", "pkg/emit", "internal/wire", "pkg/buffer", "internal/lanetest", "model/internal/ledger", "model/internal/journal", "model/internal/replay", "model/internal/lease"},
 	{"pkg/window", "pkg/source", "pkg/journal"},
 	{"pkg/sink", "pkg/letter", "internal/config"},
 	{"pkg/sink/internal/envelope", "pkg/sink/sinktest", "internal/program", "internal/replay"},
