@@ -299,12 +299,13 @@ func newMember(started time.Time, settings []byte, name string) string {
 }
 
 // part is how many shards this worker may hold: its share among the live workers with the settings of the one that
-// started last; 0 if its own settings are others.
+// started last (of those that started in the same millisecond, the greater digest counts as later); 0 if its own settings
+// are others.
 func (w *Worker) part(shards int, live []string) int {
 	mine := digest(w.member)
 	newest, last := mine, started(w.member)
 	for _, m := range live {
-		if s := started(m); s > last {
+		if s := started(m); s > last || s == last && digest(m) > newest {
 			newest, last = digest(m), s
 		}
 	}

@@ -1,0 +1,46 @@
+package process
+
+import (
+	"testing"
+	"time"
+)
+
+// Whoever looks, the same settings hold: those of the worker that started last, and one of them if several did.
+func TestOneSettingsHold(t *testing.T) {
+	at := time.UnixMilli(1_700_000_000_000)
+	member := func(later int, settings, name string) string {
+		return newMember(at.Add(time.Duration(later)*time.Millisecond), []byte(settings), name)
+	}
+	for _, c := range []struct {
+		name string
+		live []string
+		want []int // each one's part of four shards
+	}{
+		{"the later one", []string{member(0, "a", "w1"), member(1, "b", "w2")}, []int{0, 4}},
+		{"the later one, though others are more", []string{member(0, "a", "w1"), member(0, "a", "w2"), member(1, "b", "w3")}, []int{0, 0, 4}},
+		{"of two that started at once, one", []string{member(0, "a", "w1"), member(0, "b", "w2")}, nil},
+		{"equal settings share", []string{member(0, "a", "w1"), member(1, "a", "w2")}, []int{2, 2}},
+	} {
+		var parts []int
+		holds := 0
+		for _, m := range c.live {
+			p := (&Worker{member: m}).part(4, c.live)
+			parts = append(parts, p)
+			if p > 0 {
+				holds++
+			}
+		}
+		if c.want == nil {
+			if holds != 1 {
+				t.Errorf("%s: parts %v", c.name, parts)
+			}
+			continue
+		}
+		for i := range parts {
+			if parts[i] != c.want[i] {
+				t.Errorf("%s: parts %v, want %v", c.name, parts, c.want)
+				break
+			}
+		}
+	}
+}
