@@ -26,7 +26,7 @@ type Model[S comparable, A fmt.Stringer] interface {
 type Limits struct {
 	States   int
 	Time     time.Duration
-	Progress func(Progress) // told every second or so
+	Progress func(Progress) // told every five seconds or so
 }
 
 // Progress is how far a search has come.
@@ -65,7 +65,8 @@ type node[A any] struct {
 
 // Search visits states breadth first until a promise is broken, everything has been seen, or a limit is reached.
 func Search[S comparable, A fmt.Stringer](m Model[S, A], l Limits) Result[A] {
-	s := search[S, A]{m: m, l: l, begin: time.Now(), hasher: newHasher(), seen: map[key]struct{}{}}
+	now := time.Now()
+	s := search[S, A]{m: m, l: l, begin: now, told: now, hasher: newHasher(), seen: map[key]struct{}{}}
 	return s.run()
 }
 
@@ -136,7 +137,7 @@ func (s *search[S, A]) over(left int) bool {
 		return false
 	}
 	now := time.Now()
-	if s.l.Progress != nil && now.Sub(s.told) > time.Second {
+	if s.l.Progress != nil && now.Sub(s.told) > 5*time.Second {
 		s.told = now
 		s.l.Progress(Progress{States: len(s.nodes), Depth: s.result.Depth, Frontier: left, Took: now.Sub(s.begin)})
 	}
