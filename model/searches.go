@@ -40,7 +40,7 @@ var searches = []search{
 	ledgerSearch("failover", ledger.Setup{},
 		ledger.Bounds{Records: 2, Workers: 2, Pipelines: 1, Ingesters: 1, Takeovers: anyNumber, Lost: anyNumber, Failovers: 1, Flushes: 1}),
 	ledgerSearch("two-ingesters", ledger.Setup{},
-		ledger.Bounds{Records: 3, Workers: 1, Pipelines: 1, Ingesters: 2, Takeovers: 2, Lost: 1, Failovers: 1}),
+		ledger.Bounds{Records: 2, Workers: 2, Pipelines: 1, Ingesters: 2, Takeovers: 2, Lost: 1, Failovers: 1}),
 	ledgerSearch("two-pipelines", ledger.Setup{},
 		ledger.Bounds{Records: 2, Workers: 1, Pipelines: 2, Ingesters: 1, Takeovers: 2, Lost: 1}),
 	ledgerSearch("two-pipelines-flush", ledger.Setup{},
