@@ -269,3 +269,11 @@ func (c *leaders) drop(topic string) {
 	defer c.mu.Unlock()
 	delete(c.topics, topic)
 }
+
+// Ping reports whether a broker answers.
+func (c *Cluster) Ping(ctx context.Context) error {
+	return c.do(ctx, callTimeout, &exchange{api: protocol.ApiVersions, broker: anyBroker, talk: func(l *line) error {
+		_, err := l.newest(protocol.ApiVersions)
+		return err
+	}})
+}

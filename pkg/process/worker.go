@@ -130,6 +130,7 @@ func (w *Worker) Run(ctx context.Context, stop <-chan struct{}) error {
 	var side sync.WaitGroup
 	side.Go(func() { w.renew(ctx) })
 	side.Go(func() { w.positions.run(ctx) })
+	side.Go(func() { w.ping(ctx) })
 	if w.goal != nil {
 		side.Go(func() { w.goal.run(ctx) })
 		stop = w.goal.either(ctx, stop)
