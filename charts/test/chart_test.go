@@ -491,7 +491,7 @@ func TestWrongValues(t *testing.T) {
 		"process.config.WINDOW_SIZ":       {3, "additional properties 'WINDOW_SIZ' not allowed"},
 		"process.config.WINDOW_BYTES":     {3, "additional properties 'WINDOW_BYTES' not allowed"},
 		"process.config.KAFKA_TOPICS":     {"x", "additional properties 'KAFKA_TOPICS' not allowed"},
-		"process.config.SINK":             {"file", "value must be one of"},
+		"process.config.SINK":             {"kafka,file", "does not match pattern"},
 		"process.config.WORKER":           {"x", "additional properties 'WORKER' not allowed"},
 		"process.config.LEASE_TTL":        {3, "got number, want null or string"},
 		"process.config.WINDOW_SIZE":      {1.5, "want null or integer"},
@@ -615,6 +615,9 @@ func property(v config.Variable) map[string]any {
 		return p
 	}
 	switch {
+	case v.Pattern != "":
+		p["pattern"] = v.Pattern
+		return types("string")
 	case len(v.Choices) > 0:
 		choices := []any{nil}
 		for _, c := range v.Choices {

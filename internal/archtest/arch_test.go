@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"pkg/window", "pkg/source", "pkg/journal"},
 	{"pkg/sink", "pkg/letter", "internal/config"},
 	{"pkg/sink/internal/envelope", "pkg/sink/sinktest", "internal/program", "internal/replay"},
-	{"pkg/sink/kafka", "pkg/sink/mongo", "pkg/sink/stdout", "pkg/sink/windowjson"},
+	{"pkg/sink/kafka", "pkg/sink/mongo", "pkg/sink/stdout", "pkg/sink/tee", "pkg/sink/windowjson"},
 	{"pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest", "pkg/ingest", "pkg/process"},
 	{"cmd/ingest", "cmd/process", "cmd/windrow", "examples/sorted", "examples/handler", "charts/windrow", "model"},
 }

@@ -168,16 +168,16 @@ func (k checker) anyFailed(variables ...string) bool {
 	return slices.ContainsFunc(variables, func(v string) bool { return k.failed[v] })
 }
 
-// sink checks that the sink has what it needs. What another sink would need is tolerated: it is often set for all.
+// sink checks that the sinks have what they need. What another sink would need is tolerated: it is often set for all.
 func (k checker) sink() {
-	switch k.Sink {
-	case "kafka":
+	if k.Sink.Has("kafka") {
 		if k.OutputTopic == "" {
 			k.bad("KAFKA_OUTPUT_TOPIC", "", "is required with SINK=kafka")
 		} else if err := checkTopic(k.OutputTopic); err != nil {
 			k.bad("KAFKA_OUTPUT_TOPIC", k.OutputTopic, "%v", err)
 		}
-	case "mongo":
+	}
+	if k.Sink.Has("mongo") {
 		if k.MongoURL == "" {
 			k.bad("MONGO_URL", "", "is required with SINK=mongo")
 		} else if !strings.HasPrefix(string(k.MongoURL), "mongodb://") && !strings.HasPrefix(string(k.MongoURL), "mongodb+srv://") {
@@ -189,7 +189,7 @@ func (k checker) sink() {
 		}{
 			{"MONGO_DATABASE", k.MongoDatabase, databaseRule, databaseName},
 			{"MONGO_COLLECTION", k.MongoCollection, collectionRule, collectionName},
-			{"DEAD_LETTER", k.DeadLetter.Name, collectionRule, collectionName},
+			{"DEAD_LETTER", k.DeadOf("mongo"), collectionRule, collectionName},
 		} {
 			switch {
 			case f.value == "" && f.variable == "DEAD_LETTER":
@@ -203,7 +203,7 @@ func (k checker) sink() {
 			k.bad("DEAD_LETTER", k.DeadLetter.String(), "is where the windows go: choose another collection")
 		}
 	}
-	if k.DeadLetter.Kind != "" && k.DeadLetter.Kind != k.Sink {
+	if k.DeadLetter.Kind != "" && !k.Sink.Has(k.DeadLetter.Kind) {
 		k.bad("DEAD_LETTER", k.DeadLetter.String(), "must be of the sink's kind, and SINK=%s", k.Sink)
 	}
 }
@@ -228,11 +228,8 @@ func (k checker) topics(p Program) {
 	sameCluster := err == nil && slices.Equal(k.Brokers, k.OutputBrokers)
 	type written struct{ variable, topic string }
 	var topics []written
-	if k.Sink == "kafka" {
-		topics = append(topics, written{"KAFKA_OUTPUT_TOPIC", k.OutputTopic})
-		if k.DeadLetter.Kind == "kafka" {
-			topics = append(topics, written{"DEAD_LETTER", k.DeadLetter.Name})
-		}
+	if k.Sink.Has("kafka") {
+		topics = append(topics, written{"KAFKA_OUTPUT_TOPIC", k.OutputTopic}, written{"DEAD_LETTER", k.DeadOf("kafka")})
 	}
 	topics = append(topics, written{"JOURNAL_TOPIC", k.JournalTopic})
 	for i, w := range topics {

@@ -105,7 +105,7 @@ type Process struct {
 	BadField        string         `envconfig:"BAD_FIELD" derived:"dead-letter" choice:"dead-letter,skip,null" desc:"what becomes of a record whose key or time is missing or of a wrong type: it goes to the dead letters, nowhere, or is taken with an empty key, or at its own timestamp"`
 
 	Output          string `envconfig:"OUTPUT" default:"window" choice:"window,data,records" desc:"what is written: one JSON object per window, its data alone as a JSON array, or its records one by one"`
-	Sink            string `envconfig:"SINK" required:"true" choice:"kafka,mongo,stdout" desc:"where windows go"`
+	Sink            Sinks  `envconfig:"SINK" required:"true" pattern:"^(kafka|mongo|stdout)(, *(kafka|mongo|stdout))*$" desc:"where windows go: kafka, mongo, stdout, or several of them, comma separated. What goes to Kafka is in the decision's transaction, the others follow it"`
 	OutputTopic     string `envconfig:"KAFKA_OUTPUT_TOPIC" desc:"topic that windows are written to (SINK=kafka)"`
 	OutputBrokers   List   `envconfig:"KAFKA_OUTPUT_BROKERS" derived:"KAFKA_BROKERS" desc:"brokers of the cluster of the output and the journal, with the same TLS and SASL settings"`
 	MongoURL        URL    `envconfig:"MONGO_URL" secret:"true" desc:"MongoDB that windows are written to (SINK=mongo): mongodb:// or mongodb+srv://"`
@@ -114,7 +114,7 @@ type Process struct {
 
 	JournalTopic       string        `envconfig:"JOURNAL_TOPIC" derived:"windrow.<stream>.<pipeline>.journal" desc:"compacted topic that keeps the pipeline's decisions and checkpoints; made if it is missing"`
 	Delivery           string        `envconfig:"DELIVERY" default:"exactly-once" choice:"exactly-once,at-least-once" desc:"exactly-once: decisions and output in one Kafka transaction; at-least-once: without transactions"`
-	DeadLetter         DeadLetter    `envconfig:"DEAD_LETTER" derived:"the output's name and .dead" desc:"where records and windows go that can't be processed: kafka:<topic> or mongo:<collection>, of the sink's kind"`
+	DeadLetter         DeadLetter    `envconfig:"DEAD_LETTER" derived:"the output's name and .dead" desc:"where records and windows go that can't be processed: kafka:<topic> or mongo:<collection>, of the kind of one of the sinks. What is too large for another sink goes to that one's default"`
 	HandlerURL         URL           `envconfig:"HANDLER_URL" secret:"true" desc:"service that each window is posted to as JSON before it is written, and that answers with what is written instead: http://host:port/path, https://…, or unix:///path/to/socket (with :/path behind it). See docs/HANDLERS.md"`
 	HandlerTimeout     time.Duration `envconfig:"HANDLER_TIMEOUT" default:"30s" min:"1ms" max:"1h" desc:"how long a call of HANDLER_URL may take"`
 	HandlerBatch       int           `envconfig:"HANDLER_BATCH" default:"1" min:"1" max:"1000" desc:"windows that a call of HANDLER_URL may hold: more than 1 makes request and answer arrays"`
@@ -129,6 +129,20 @@ type Process struct {
 // Later are the variables of process that this version does not offer.
 var later = []string{
 	"WINDOW_BYTES", "WINDOW_GAP", "WINDOW_WHEN", "ALLOWED_LATENESS", "FILTER", "AGGREGATE",
+}
+
+// DeadOf is where dead letters of a kind of sink go: those that could not be processed, if DEAD_LETTER is of that kind,
+// and what is too large for the sink. Empty: that sink has no place of its own for them.
+func (c *Config) DeadOf(kind string) string {
+	switch {
+	case c.DeadLetter.Kind == kind:
+		return c.DeadLetter.Name
+	case kind == "kafka" && c.OutputTopic != "":
+		return c.OutputTopic + ".dead"
+	case kind == "mongo" && c.MongoCollection != "":
+		return c.MongoCollection + ".dead"
+	}
+	return ""
 }
 
 // Buffer returns the options of the stream's buffer.

@@ -126,6 +126,13 @@ func TestDeadLetterFollowsTheSink(t *testing.T) {
 	if c := mustLoad(t, config.ProgramProcess, process(mongo)); c.DeadLetter.String() != "mongo:c.dead" {
 		t.Errorf("mongo: %q", c.DeadLetter)
 	}
+	both := merge(mongo, env{"SINK": "mongo, kafka"})
+	if c := mustLoad(t, config.ProgramProcess, process(both)); c.Sink.String() != "mongo,kafka" || c.DeadLetter.String() != "kafka:out.dead" || c.DeadOf("mongo") != "c.dead" {
+		t.Errorf("%s: %q, %q", c.Sink, c.DeadLetter, c.DeadOf("mongo"))
+	}
+	if c := mustLoad(t, config.ProgramProcess, process(merge(both, env{"DEAD_LETTER": "mongo:x"}))); c.DeadOf("kafka") != "out.dead" || c.DeadOf("mongo") != "x" {
+		t.Errorf("%q, %q", c.DeadOf("kafka"), c.DeadOf("mongo"))
+	}
 	if c := mustLoad(t, config.ProgramProcess, process(env{"SINK": "stdout"})); c.DeadLetter.String() != "" {
 		t.Errorf("stdout: %q", c.DeadLetter)
 	}
@@ -222,6 +229,10 @@ func TestProblems(t *testing.T) {
 		"journal is input":      {config.ProgramBoth, process(env{"KAFKA_TOPICS": "j", "JOURNAL_TOPIC": "j"}), "JOURNAL_TOPIC=j is also read"},
 		"dead is output":        {config.ProgramProcess, process(env{"DEAD_LETTER": "kafka:out"}), "DEAD_LETTER=out is also KAFKA_OUTPUT_TOPIC"},
 		"dead letter":           {config.ProgramProcess, process(env{"DEAD_LETTER": "out.dead"}), "DEAD_LETTER=out.dead is neither kafka:<topic> nor"},
+		"sink twice":            {config.ProgramProcess, process(env{"SINK": "kafka, kafka"}), "SINK=kafka, kafka has kafka twice"},
+		"sink in a list":        {config.ProgramProcess, process(env{"SINK": "kafka,file"}), "SINK=kafka,file is not one of kafka, mongo, stdout, nor a list"},
+		"one of two sinks":      {config.ProgramProcess, process(merge(mongo, env{"SINK": "kafka,mongo", "MONGO_URL": ""})), "MONGO_URL is required with SINK=mongo"},
+		"other's dead letters":  {config.ProgramBoth, process(merge(mongo, env{"SINK": "mongo,kafka", "DEAD_LETTER": "mongo:x", "KAFKA_TOPICS": "out.dead"})), "DEAD_LETTER=out.dead is also read"},
 		"dead letter's kind":    {config.ProgramProcess, process(env{"DEAD_LETTER": "mongo:x"}), "DEAD_LETTER=mongo:x must be of the sink's kind, and SINK=kafka"},
 		"dead is collection":    {config.ProgramProcess, process(merge(mongo, env{"DEAD_LETTER": "mongo:c"})), "is where the windows go"},
 		"mongo url":             {config.ProgramProcess, process(merge(mongo, env{"MONGO_URL": ""})), "MONGO_URL is required with SINK=mongo"},

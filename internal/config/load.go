@@ -86,6 +86,7 @@ type Variable struct {
 	Default  string // as it would be written, or in words
 	Meaning  string // with choices and bounds
 	Choices  []string
+	Pattern  string  // a regular expression that the text of a value matches; empty: none
 	Programs Program // that read it
 	Required bool
 	Secret   bool // may hold a password
@@ -120,6 +121,7 @@ func variables(c *Config) []Variable {
 				Meaning:  f.Tag.Get("desc") + limits(f.Tag),
 				Programs: part.programs,
 				Choices:  choices(f.Tag),
+				Pattern:  f.Tag.Get("pattern"),
 				Required: f.Tag.Get("required") == "true",
 				Secret:   f.Tag.Get("secret") == "true",
 				field:    f,
@@ -246,10 +248,10 @@ func (c *Config) derive(p Program) {
 	}
 	c.JournalTopic = cmp.Or(c.JournalTopic, "windrow."+c.Stream+"."+c.Pipeline+".journal")
 	if c.DeadLetter.Kind == "" {
-		switch {
-		case c.Sink == "kafka" && c.OutputTopic != "":
+		switch { // to Kafka rather than elsewhere: there they are written exactly once
+		case c.Sink.Has("kafka") && c.OutputTopic != "":
 			c.DeadLetter = DeadLetter{"kafka", c.OutputTopic + ".dead"}
-		case c.Sink == "mongo" && c.MongoCollection != "":
+		case c.Sink.Has("mongo") && c.MongoCollection != "":
 			c.DeadLetter = DeadLetter{"mongo", c.MongoCollection + ".dead"}
 		}
 	}

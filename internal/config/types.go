@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,6 +108,33 @@ func (l *List) UnmarshalText(text []byte) error {
 	}
 	return nil
 }
+
+// Sinks is a list of kinds of sinks, each once.
+type Sinks []string
+
+// UnmarshalText reads the list.
+func (s *Sinks) UnmarshalText(text []byte) error {
+	var list List
+	if err := list.UnmarshalText(text); err != nil {
+		return err
+	}
+	for i, kind := range list {
+		switch {
+		case kind != "kafka" && kind != "mongo" && kind != "stdout":
+			return errors.New("is not one of kafka, mongo, stdout, nor a list of them")
+		case slices.Contains(list[:i], kind):
+			return fmt.Errorf("has %s twice", kind)
+		}
+	}
+	*s = Sinks(list)
+	return nil
+}
+
+// Has reports whether windows go to a sink of this kind.
+func (s Sinks) Has(kind string) bool { return slices.Contains(s, kind) }
+
+// String is the list as it is written.
+func (s Sinks) String() string { return strings.Join(s, ",") }
 
 // Topics is a list that source.ParseTopics has accepted.
 type Topics string

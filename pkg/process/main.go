@@ -17,6 +17,7 @@ import (
 	"github.com/windrow-io/windrow/pkg/sink/kafka"
 	"github.com/windrow-io/windrow/pkg/sink/mongo"
 	"github.com/windrow-io/windrow/pkg/sink/stdout"
+	"github.com/windrow-io/windrow/pkg/sink/tee"
 )
 
 // Option adds something of the user's own to a worker.
@@ -154,13 +155,28 @@ func newService(c *config.Config) (*handler.Client, error) {
 
 func newSink(c *config.Config, output *wire.Cluster, e program.Env) (sink.Sink, error) {
 	form := sink.Output(c.Output)
-	switch c.Sink {
-	case "kafka":
-		return kafka.New(output, kafka.Options{Topic: c.OutputTopic, DeadTopic: c.DeadLetter.Name, Output: form, Logger: e.Logger}), nil
-	case "mongo":
-		return mongo.New(mongo.Options{URL: string(c.MongoURL), Database: c.MongoDatabase, Collection: c.MongoCollection,
-			DeadCollection: c.DeadLetter.Name, Output: form, Logger: e.Logger})
-	default:
-		return stdout.New(os.Stdout, form), nil
+	var sinks []sink.Sink
+	dead := 0
+	for i, kind := range c.Sink {
+		if kind == c.DeadLetter.Kind {
+			dead = i
+		}
+		switch kind {
+		case "kafka":
+			sinks = append(sinks, kafka.New(output, kafka.Options{Topic: c.OutputTopic, DeadTopic: c.DeadOf(kind), Output: form, Logger: e.Logger}))
+		case "mongo":
+			s, err := mongo.New(mongo.Options{URL: string(c.MongoURL), Database: c.MongoDatabase, Collection: c.MongoCollection,
+				DeadCollection: c.DeadOf(kind), Output: form, Logger: e.Logger})
+			if err != nil {
+				return nil, err
+			}
+			sinks = append(sinks, s)
+		default:
+			sinks = append(sinks, stdout.New(os.Stdout, form))
+		}
 	}
+	if len(sinks) == 1 {
+		return sinks[0], nil
+	}
+	return tee.New(dead, sinks...), nil
 }

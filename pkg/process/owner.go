@@ -417,8 +417,12 @@ func (o *owner) handled() {
 			o.sealPoint(it)
 			return
 		}
+		group := o.group
+		if it.decision.K <= o.committed {
+			group = sink.Outside(group) // what is in the transaction was committed with it
+		}
 		for _, x := range it.outs {
-			x.addTo(o.group, it.decision.Now)
+			x.addTo(group, it.decision.Now)
 			if x.window != nil && x.dead != nil {
 				o.refused++
 			}

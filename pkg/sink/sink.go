@@ -70,3 +70,12 @@ type Group interface {
 
 // ErrPermanent is wrapped by errors of Deliver that trying again will not mend.
 var ErrPermanent = errors.New("the sink refuses it for good")
+
+// Outside is the part of g that is written outside the transaction: what was committed and may not have been delivered is
+// added there. It is g itself, unless only some of g's sinks are transactional; then g has a method Outside.
+func Outside(g Group) Group {
+	if p, ok := g.(interface{ Outside() Group }); ok {
+		return p.Outside()
+	}
+	return g
+}
