@@ -129,6 +129,7 @@ type Process struct {
 // Later are the variables of process that this version does not offer.
 var later = []string{
 	"WINDOW_BYTES", "WINDOW_GAP", "WINDOW_WHEN", "ALLOWED_LATENESS", "FILTER", "AGGREGATE",
+	"OUTPUT_KEY", "OUTPUT_HEADERS", "OUTPUT_TOPIC", "OUTPUT_COLLECTION", "MONGO_MODE",
 }
 
 // DeadOf is where dead letters of a kind of sink go: those that could not be processed, if DEAD_LETTER is of that kind,
