@@ -35,6 +35,7 @@ const (
 	perRound   = 10 // records of a partition
 	size       = 5
 	interval   = 200 // milliseconds
+	slide      = interval / 2
 )
 
 // strategy is an emitter and its settings.
@@ -42,13 +43,25 @@ type strategy struct {
 	name     string
 	settings []string
 	check    func(testing.TB, []lab.Window) // one shard's windows
+	copies   int                            // windows that a record may be in; 0: one
 }
 
 var emitters = []strategy{
-	{emit.NameCount, []string{fmt.Sprintf("WINDOW_SIZE=%d", size)}, requireSize},
-	{emit.NameFixed, []string{fmt.Sprintf("WINDOW_INTERVAL=%dms", interval)}, requireGrid},
-	{emit.NameRelaxed, []string{fmt.Sprintf("WINDOW_INTERVAL=%dms", interval)}, requireApart},
+	{name: emit.NameCount, settings: []string{fmt.Sprintf("WINDOW_SIZE=%d", size)}, check: requireSize},
+	{name: emit.NameFixed, settings: []string{intervalSetting}, check: requireGrid},
+	{name: emit.NameRelaxed, settings: []string{intervalSetting}, check: requireApart},
+	{name: emit.NameTumbling, settings: slices.Concat(eventTime, []string{intervalSetting}), check: requireGrid},
+	{
+		name: emit.NameSliding, settings: slices.Concat(eventTime, []string{intervalSetting, fmt.Sprintf("WINDOW_SLIDE=%dms", slide)}),
+		check: requireSlides, copies: interval / slide,
+	},
 }
+
+var intervalSetting = fmt.Sprintf("WINDOW_INTERVAL=%dms", interval)
+
+// eventTime are the settings of emitters by event time. While nobody ingests, the clock closes windows: what comes
+// afterwards is late, and goes on.
+var eventTime = []string{"WATERMARK_DELAY=100ms", "LATE=next"}
 
 func requireSize(t testing.TB, windows []lab.Window) {
 	t.Helper()
@@ -74,6 +87,40 @@ func requireApart(t testing.TB, windows []lab.Window) {
 	for i, w := range windows {
 		if i > 0 && w.Start < windows[i-1].End {
 			t.Errorf("%v begins at %d, the one before it ends at %d", w, w.Start, windows[i-1].End)
+		}
+	}
+}
+
+func requireSlides(t testing.TB, windows []lab.Window) {
+	t.Helper()
+	for i, w := range windows {
+		if w.Start%slide != 0 || w.End != w.Start+interval {
+			t.Errorf("%v is from %d to %d: want %d ms, beginning at a multiple of %d", w, w.Start, w.End, interval, slide)
+		}
+		if i > 0 && w.Start <= windows[i-1].Start {
+			t.Errorf("%v begins at %d, the one before it at %d", w, w.Start, windows[i-1].Start)
+		}
+	}
+}
+
+// requireCopies requires each of a partition's n records in so many windows at most, and in one at least; in each window
+// they are in order.
+func requireCopies(t testing.TB, windows []lab.Window, partition, n, most int) {
+	t.Helper()
+	copies := make([]int, n)
+	for _, w := range windows {
+		last := -1
+		for _, r := range job.InputsOf(t, []lab.Window{w}) {
+			if r.P != partition || r.I <= last || r.I >= n {
+				t.Fatalf("%v holds record %d of partition %d after record %d", w, r.I, r.P, last)
+			}
+			last = r.I
+			copies[r.I]++
+		}
+	}
+	for i, c := range copies {
+		if c < 1 || c > most {
+			t.Errorf("record %d of partition %d is in %d windows, want 1 to %d", i, partition, c, most)
 		}
 	}
 }
@@ -209,9 +256,17 @@ func (c crash) run(t *testing.T, s servers) {
 	rounds++
 	out.until(rounds*perRound*partitions, func() bool { return false })
 	lab.Stop(t, survivor, successor)
-	shards := job.RequireOnce(t, w, out.all(), partitions, rounds*perRound)
-	for _, windows := range shards {
-		emitters[c.emitter].check(t, windows)
+	strategy := emitters[c.emitter]
+	if strategy.copies == 0 {
+		job.RequireOnce(t, w, out.all(), partitions, rounds*perRound)
+	}
+	shards := job.ByShard(t, out.all())
+	for p := range partitions {
+		windows := shards[w.Shard(p)]
+		if strategy.copies > 0 {
+			requireCopies(t, windows, p, rounds*perRound, strategy.copies)
+		}
+		strategy.check(t, windows)
 	}
 }
 
@@ -233,23 +288,29 @@ func newOutput(t testing.TB, w *job.Job, s servers, sink string) *output {
 	}
 }
 
-// until waits for windows with n records, or until enough.
+// until waits until n records have come, in any windows, or until enough.
 func (o *output) until(n int, enough func() bool) {
 	o.t.Helper()
 	if o.kafka != nil {
-		o.kafka.Until(job.Patience, fmt.Sprintf("windows with %d records", n), func() bool {
+		o.kafka.Until(job.Patience, fmt.Sprintf("%d records in windows", n), func() bool {
 			o.kafka.Decode()
-			return o.kafka.Held >= n || enough()
+			return distinct(o.t, o.kafka.Windows) >= n || enough()
 		})
 		return
 	}
-	lab.WaitFor(o.t, job.Patience, fmt.Sprintf("windows with %d records in MongoDB", n), func() bool {
-		held := 0
-		for _, w := range o.all() {
-			held += w.Count
-		}
-		return held >= n || enough()
+	lab.WaitFor(o.t, job.Patience, fmt.Sprintf("%d records in windows in MongoDB", n), func() bool {
+		return distinct(o.t, o.all()) >= n || enough()
 	})
+}
+
+// distinct is the number of records in windows, one in several counted once.
+func distinct(t testing.TB, windows []lab.Window) int {
+	t.Helper()
+	seen := map[job.Input]bool{}
+	for _, r := range job.InputsOf(t, windows) {
+		seen[r] = true
+	}
+	return len(seen)
 }
 
 func (o *output) all() []lab.Window {
