@@ -173,6 +173,7 @@ func (o *owner) resume(ctx context.Context, h *journal.History, lanes []string) 
 	}
 	o.replaying, o.feed.keep = false, false
 	o.committed = o.k
+	o.moved = len(h.Decisions) > 0 // a checkpoint frees what was replayed: ingest may wait for that room, and nothing else come
 	o.handled()
 	o.w.publish(ctx, o.shard, o.checkpointMarks(h.Checkpoint))
 	return o.change(ctx, h)
