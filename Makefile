@@ -44,6 +44,10 @@ model: ## search the models of the protocol with the large bounds: minutes, and 
 fuzz: ## give every decoder of foreign bytes arbitrary ones, each for FUZZTIME (10s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
+.PHONY: soak
+soak: ## simulate so many seeds more: SEEDS=10000 FIRST=501
+	$(GO) test ./internal/sim -run 'TestSeeds$$' -seeds $(or $(SEEDS),10000) -first $(or $(FIRST),501) -timeout 0 -v
+
 .PHONY: bench
 bench: setup ## compare speed and memory with a bare loop over the same Kafka: 2,000,000 records
 	$(GO) test -C e2e ./bench -run '^$$' -bench . -benchtime 1x -timeout 60m -v

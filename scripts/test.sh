@@ -31,8 +31,10 @@ tests() { # tests MODULE LOG GO-TEST-ARGUMENTS AND PACKAGES…
   go -C "$1" test -json "${@:3}" | "$root/build/testreport" "$root/build/$2"
 }
 
-# The model's searches have no goroutines to race, and would take the detector ten times as long.
-unit_tests() { tests . unit.count -race -timeout 20m $(go list ./... | grep -v '/windrow/model'); }
+# The model's searches have no goroutines to race, the simulation lets one go on at a time: with the detector both would
+# take ten times as long.
+unit_tests() { tests . unit.count -race -timeout 20m $(go list ./... | grep -v -e '/windrow/model' -e '/windrow/internal/sim$'); }
+sim_tests() { tests . sim.count -timeout 20m ./internal/sim; }
 model_tests() { tests . model.count -timeout 20m ./model/...; }
 
 e2e_tests() { KAFKA_VERSION=$kafka tests e2e e2e.count -p 1 -timeout 45m ./...; }
@@ -46,6 +48,7 @@ step "staticcheck e2e" go -C e2e run "$STATICCHECK" ./...
 if [ "${1:-}" != lint ]; then
   step "build the test report" go -C e2e build -o "$root/build/testreport" ./cmd/testreport
   step "unit tests, with the race detector" unit_tests
+  step "simulation, 500 seeds" sim_tests
   step "the model's searches" model_tests
   step "chart and compose file" tests charts/test charts.count -timeout 20m ./...
   # Without the detector: it would watch the tests, not the programs, which are processes of their own. One package after

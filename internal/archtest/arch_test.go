@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"pkg/sink/internal/envelope", "pkg/sink/sinktest", "internal/program", "internal/replay"},
 	{"pkg/sink/kafka", "pkg/sink/mongo", "pkg/sink/stdout", "pkg/sink/tee", "pkg/sink/windowjson"},
 	{"pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest", "pkg/ingest", "pkg/process"},
-	{"cmd/ingest", "cmd/process", "cmd/windrow", "examples/sorted", "examples/handler", "charts/windrow", "model"},
+	{"cmd/ingest", "cmd/process", "cmd/windrow", "examples/sorted", "examples/handler", "charts/windrow", "internal/sim", "model"},
 }
 
 // pure packages decide; others act. What a shard makes of its records must depend on nothing else.

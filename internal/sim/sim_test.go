@@ -1,0 +1,159 @@
+package sim
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"go.uber.org/zap"
+
+	"github.com/windrow-io/windrow/internal/pause"
+	"github.com/windrow-io/windrow/pkg/buffer"
+)
+
+var (
+	seedFlag  = flag.Uint64("seed", 1, "the seed of TestSeed")
+	storyFlag = flag.String("story", "", "with -seed: write what happened, call by call, to this file")
+	seedsFlag = flag.Int("seeds", 0, "how many seeds TestSeeds runs; 0: 500, or 50 if they are slow")
+	firstFlag = flag.Uint64("first", 1, "the first of them")
+)
+
+// slow: the race detector watches.
+var slow bool
+
+func seeds() int {
+	switch {
+	case *seedsFlag > 0:
+		return *seedsFlag
+	case slow || testing.Short():
+		return 50
+	}
+	return 500
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// One goroutine at a time, and none interrupted by a collection of garbage.
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(-1)
+	pause.Jitter = half
+	buffer.ClientLog(zap.NewNop())
+	if err := warmUp(); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+// result is what became of a seed.
+type result struct {
+	seed   uint64
+	err    error
+	hash   uint64
+	steps  int
+	counts map[string]int
+	plan   plan
+}
+
+// simulate runs one seed.
+func simulate(t *testing.T, seed uint64, trace io.Writer) (r result) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) {
+		w := newWorld(seed, trace)
+		w.play()
+		w.close()
+		r = result{seed, w.failed, w.hash, w.steps, w.counts, w.plan}
+	})
+	runtime.GC()
+	return r
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("seed %d: %v\nplan: %s\nreplay: go test ./internal/sim -run TestSeed$ -seed %d -story story.txt", r.seed, r.err, r.plan, r.seed)
+}
+
+// TestSeed runs the seed of the flag, or the first.
+func TestSeed(t *testing.T) {
+	var trace io.Writer
+	if *storyFlag != "" {
+		f, err := os.Create(*storyFlag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		trace = f
+	}
+	r := simulate(t, *seedFlag, trace)
+	t.Logf("hash %x, %d steps, %v", r.hash, r.steps, r.counts)
+	if r.err != nil {
+		t.Error(r)
+	}
+}
+
+// TestSeeds runs many seeds.
+func TestSeeds(t *testing.T) {
+	counts := map[string]int{}
+	failed := 0
+	steps := 0
+	for i := range uint64(seeds()) {
+		r := simulate(t, *firstFlag+i, nil)
+		steps += r.steps
+		for k, n := range r.counts {
+			counts[k] += n
+		}
+		if r.err != nil {
+			t.Error(r)
+			if failed++; failed > 20 {
+				break
+			}
+		}
+	}
+	t.Logf("%d steps, %v", steps, counts)
+	if seeds() < 500 {
+		return
+	}
+	// What the seeds are for must have happened.
+	for _, event := range []string{
+		"append refused: the tail had moved", "concurrent transactions (51)", "crash after a call", "crash before a call",
+		"fenced at the coordinator", "freeze", "late request took effect", "lost reply", "lost request", "new settings",
+		"redis emptied", "redis fail-over", "redis full", "transaction aborted by a newer epoch", "window delivered again",
+	} {
+		if counts[event] == 0 {
+			t.Errorf("in %d seeds there was no %q", seeds(), event)
+		}
+	}
+}
+
+// TestReplay: the same seed twice is the same run, call by call.
+func TestReplay(t *testing.T) {
+	for seed := uint64(1); seed <= uint64(max(seeds()/10, 20)); seed++ {
+		var first, second bytes.Buffer
+		a, b := simulate(t, seed, &first), simulate(t, seed, &second)
+		if a.hash == b.hash && a.steps == b.steps {
+			continue
+		}
+		xs, ys := calls(first.String()), calls(second.String())
+		for i := range min(len(xs), len(ys)) {
+			if xs[i] != ys[i] {
+				t.Errorf("seed %d: line %d of the story is\n%s\nand then\n%s", seed, i, xs[i], ys[i])
+				break
+			}
+		}
+	}
+}
+
+// calls are a story's lines but for the product's log, in which goroutines that end together may come in any order.
+func calls(story string) (lines []string) {
+	for l := range strings.Lines(story) {
+		if strings.HasPrefix(l, " ") {
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}

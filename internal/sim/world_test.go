@@ -1,0 +1,533 @@
+package sim
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing/synctest"
+	"time"
+)
+
+// world is one simulated run: the models, the processes that use them, and the schedule. Everything but what the methods
+// of proc say is the scheduler's alone: it runs while every other goroutine waits.
+type world struct {
+	seed  uint64
+	rnd   *rand.Rand
+	began time.Time
+	plan  plan
+
+	mu    sync.Mutex
+	fresh []*call // asked, not seen by the scheduler yet
+	wake  chan struct{}
+
+	calls  []*call // waiting to be executed, or blocked in a model
+	events []event // in the order of time
+	nextID int     // of events
+	procs  []*proc
+	timer  *time.Timer
+
+	redis *redisModel
+	kafka *kafkaModel
+	mongo *mongoModel
+	check *checker
+
+	version int  // of the settings
+	quiet   bool // no faults any more
+	steps   int
+	hash    uint64
+	trace   io.Writer // nil: nobody reads it
+	counts  map[string]int
+	failed  error
+}
+
+// event is something that happens at a time.
+type event struct {
+	at time.Time
+	id int
+	do func()
+}
+
+// call is one request of a process to a model.
+type call struct {
+	p      *proc
+	label  string      // what it is: decides the order among calls asked at once, and goes into the trace
+	step   func() bool // executes the next piece; false: there is more, or it blocks
+	ready  func() bool // of a call that blocks: can it go on?
+	until  time.Time   // … at the latest; zero: does not block
+	refuse func() bool // makes it a passing refusal instead, if the server has one
+	cut    func()      // the connection is gone
+	out    any
+
+	begun  bool
+	gone   bool // the caller has given up; guarded by world.mu
+	answer chan reply
+}
+
+type reply struct {
+	out any
+	err error
+}
+
+// proc is a simulated process.
+type proc struct {
+	w      *world
+	id     int
+	name   string
+	role   string
+	cancel context.CancelFunc // ends all its goroutines: it was killed
+	stop   func()             // gracefully
+	done   chan struct{}
+
+	dead     bool  // guarded by world.mu
+	ended    error // why it ended by itself; likewise
+	stopping bool
+	asleep   time.Time // until then it is frozen
+	conns    []*redisConn
+
+	at func(*call) reply // outside of a schedule: executes a call at once
+}
+
+var (
+	errDead   = errors.New("sim: the process is dead")
+	errCut    = fmt.Errorf("sim: the connection was cut: %w", io.ErrUnexpectedEOF)
+	errRunOut = errors.New("the run does not come to an end")
+)
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x57696e64726f77)) }
+
+func newWorld(seed uint64, trace io.Writer) *world {
+	w := &world{
+		seed: seed, rnd: newRand(seed), began: time.Now(),
+		wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour), trace: trace, counts: map[string]int{},
+	}
+	w.plan = newPlan(w.rnd)
+	w.redis, w.kafka, w.mongo = newRedis(w), newKafka(w), newMongo(w)
+	w.check = newChecker(w)
+	return w
+}
+
+// ask hands a call to the scheduler and waits for the answer, until done is closed or the deadline has passed.
+func (p *proc) ask(c *call, done <-chan struct{}, deadline <-chan time.Time) (reply, error) {
+	if p.at != nil {
+		return p.at(c), nil
+	}
+	w := p.w
+	c.p, c.answer = p, make(chan reply, 1)
+	w.mu.Lock()
+	if p.dead {
+		w.mu.Unlock()
+		return reply{}, errDead
+	}
+	w.fresh = append(w.fresh, c)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	var err error
+	select {
+	case r := <-c.answer:
+		return r, r.err
+	case <-done:
+		err = context.Canceled
+	case <-deadline:
+		err = context.DeadlineExceeded
+	}
+	w.mu.Lock()
+	c.gone = true
+	w.mu.Unlock()
+	return reply{}, err
+}
+
+// run schedules until over says so, or something is wrong.
+func (w *world) run(limit time.Duration, over func() bool) {
+	end := time.Now().Add(limit)
+	for w.failed == nil {
+		synctest.Wait()
+		w.collect()
+		w.fire()
+		if over() {
+			return
+		}
+		if time.Now().After(end) {
+			w.fail(errRunOut)
+			return
+		}
+		able := w.able()
+		if len(able) == 0 {
+			w.idle()
+			continue
+		}
+		w.steps++
+		w.release(able[w.rnd.IntN(len(able))])
+		time.Sleep(w.latency())
+	}
+}
+
+func (w *world) fail(err error) {
+	if w.failed == nil {
+		w.failed = err
+		w.note("FAILED %v", err)
+	}
+}
+
+func (w *world) failf(format string, args ...any) { w.fail(fmt.Errorf(format, args...)) }
+
+// collect takes the calls that were asked since the last time, in an order that does not depend on how goroutines ran,
+// and deals with those whose callers have given up: their requests may be under way all the same.
+func (w *world) collect() {
+	select {
+	case <-w.wake:
+	default:
+	}
+	w.mu.Lock()
+	fresh := w.fresh
+	w.fresh = nil
+	w.mu.Unlock()
+	slices.SortStableFunc(fresh, func(a, b *call) int {
+		return cmp.Or(cmp.Compare(a.p.id, b.p.id), cmp.Compare(a.label, b.label))
+	})
+	w.calls = append(w.calls, fresh...)
+	for _, p := range w.procs {
+		if p.ended != nil {
+			w.fail(p.ended)
+		}
+	}
+	w.calls = slices.DeleteFunc(w.calls, func(c *call) bool {
+		if !c.gone {
+			return false
+		}
+		w.abandoned(c)
+		return true
+	})
+}
+
+// abandoned is a call whose caller waits no longer.
+func (w *world) abandoned(c *call) {
+	if !c.begun && w.plan.late && !w.quiet && w.chance(2) {
+		w.later(c)
+		return
+	}
+	if c.begun && c.ready == nil {
+		c.finish()
+	}
+	w.note("%s drops %s", c.p.name, c.label)
+}
+
+// later has a call take effect at some time, with nobody listening any more.
+func (w *world) later(c *call) {
+	d := time.Duration(w.rnd.ExpFloat64() * float64(w.plan.lateness))
+	w.note("%s: %s comes %v later", c.p.name, c.label, d)
+	w.after(min(d, 30*time.Second), func() {
+		w.count("late request took effect")
+		w.note("late: %s", c.label)
+		c.finish()
+	})
+}
+
+// able are the calls that can be executed now.
+func (w *world) able() (able []*call) {
+	now := time.Now()
+	for _, c := range w.calls {
+		if c.p.asleep.After(now) {
+			continue
+		}
+		if c.ready == nil || c.ready() || !c.until.After(now) {
+			able = append(able, c)
+		}
+	}
+	return able
+}
+
+// idle lets time pass until something can happen.
+func (w *world) idle() {
+	now := time.Now()
+	next := now.Add(time.Second)
+	if len(w.events) > 0 && w.events[0].at.Before(next) {
+		next = w.events[0].at
+	}
+	for _, c := range w.calls {
+		at := next
+		if c.p.asleep.After(now) {
+			at = c.p.asleep
+		} else if c.ready != nil {
+			at = c.until
+		}
+		if at.Before(next) {
+			next = at
+		}
+	}
+	w.timer.Reset(max(next.Sub(now), time.Microsecond))
+	select {
+	case <-w.wake:
+	case <-w.timer.C:
+	}
+}
+
+// latency is how long the next call takes.
+func (w *world) latency() time.Duration {
+	return time.Duration(20_000 + w.rnd.IntN(int(w.plan.latency)))
+}
+
+// after has do happen after d.
+func (w *world) after(d time.Duration, do func()) {
+	w.nextID++
+	e := event{time.Now().Add(d), w.nextID, do}
+	i, _ := slices.BinarySearchFunc(w.events, e, func(a, b event) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.id, b.id)) })
+	w.events = slices.Insert(w.events, i, e)
+}
+
+// fire does what is due.
+func (w *world) fire() {
+	for len(w.events) > 0 && !w.events[0].at.After(time.Now()) && w.failed == nil {
+		e := w.events[0]
+		w.events = w.events[1:]
+		e.do()
+	}
+}
+
+func (w *world) count(what string) { w.counts[what]++ }
+
+// note adds to the trace.
+func (w *world) note(format string, args ...any) {
+	h := fnv.New64a()
+	var b [8]byte
+	for i := range b {
+		b[i] = byte(w.hash >> (8 * i))
+	}
+	h.Write(b[:])
+	fmt.Fprintf(h, "%d ", time.Since(w.began))
+	fmt.Fprintf(h, format, args...)
+	w.hash = h.Sum64()
+	if w.trace != nil {
+		fmt.Fprintf(w.trace, "%12.6f  ", time.Since(w.began).Seconds())
+		fmt.Fprintf(w.trace, format, args...)
+		fmt.Fprintln(w.trace)
+	}
+}
+
+// chance is true once in n times.
+func (w *world) chance(n int) bool { return n > 0 && w.rnd.IntN(n) == 0 }
+
+// release decides what becomes of a call.
+func (w *world) release(c *call) {
+	if c.begun || w.quiet || !w.fault(c) {
+		w.execute(c)
+	}
+}
+
+// execute executes a call, or its next piece.
+func (w *world) execute(c *call) {
+	c.begun = true
+	if !c.step() {
+		return
+	}
+	w.note("%s %s", c.p.name, c.label)
+	w.deliver(c, reply{out: c.out})
+}
+
+// finish executes a call to its end without telling anybody; false: it blocks.
+func (c *call) finish() bool {
+	c.begun = true
+	for !c.step() {
+		if c.ready != nil && !c.ready() {
+			return false
+		}
+	}
+	return true
+}
+
+// deliver answers a call; a process that is frozen gets it when it wakes.
+func (w *world) deliver(c *call, r reply) {
+	w.remove(c)
+	if c.p.asleep.After(time.Now()) {
+		w.after(time.Until(c.p.asleep), func() { w.deliver(c, r) })
+		return
+	}
+	if r.err != nil && c.cut != nil {
+		c.cut()
+	}
+	c.answer <- r
+}
+
+func (w *world) remove(c *call) {
+	w.calls = slices.DeleteFunc(w.calls, func(x *call) bool { return x == c })
+}
+
+// fault lets something go wrong with a call, if the dice say so; false: nothing did.
+func (w *world) fault(c *call) bool {
+	f := &w.plan
+	if f.oneIn == 0 || !w.chance(f.oneIn) {
+		return false
+	}
+	kinds := f.faults
+	switch kind := kinds[w.rnd.IntN(len(kinds))]; kind {
+	case "lost request":
+		w.note("%s %s: lost", c.p.name, c.label)
+		w.count(kind)
+		w.unanswered(c)
+	case "lost reply":
+		c.finish()
+		w.note("%s %s: its answer is lost", c.p.name, c.label)
+		w.count(kind)
+		w.unanswered(c)
+	case "late request":
+		if !f.late {
+			return false
+		}
+		w.count(kind)
+		w.later(c)
+		w.unanswered(c)
+	case "slow reply":
+		if !c.finish() {
+			return true
+		}
+		w.count(kind)
+		d := time.Duration(w.rnd.ExpFloat64() * float64(2*time.Second))
+		w.note("%s %s: its answer takes %v", c.p.name, c.label, d)
+		w.remove(c)
+		w.after(d, func() {
+			if !c.p.dead {
+				w.deliver(c, reply{out: c.out})
+			}
+		})
+	case "refusal":
+		if c.refuse == nil || !c.refuse() {
+			return false
+		}
+		w.count(kind)
+		w.note("%s %s: refused", c.p.name, c.label)
+		w.deliver(c, reply{out: c.out})
+	case "crash":
+		if !w.mayDie(c.p) {
+			return false
+		}
+		if w.chance(2) {
+			c.finish()
+			w.note("%s %s: and dies", c.p.name, c.label)
+			w.count("crash after a call")
+			w.remove(c)
+			c.answer <- reply{err: errDead}
+		} else {
+			w.note("%s dies before %s", c.p.name, c.label)
+			w.count("crash before a call")
+		}
+		w.kill(c.p)
+	case "freeze":
+		if w.chance(2) && c.finish() {
+			w.note("%s %s", c.p.name, c.label)
+			w.freeze(c.p)
+			w.deliver(c, reply{out: c.out})
+		} else {
+			w.freeze(c.p)
+		}
+	}
+	return true
+}
+
+// unanswered leaves a caller without an answer: mostly its connection is cut, else it waits until it gives up.
+func (w *world) unanswered(c *call) {
+	if w.chance(4) {
+		w.remove(c)
+		w.count("silence")
+		return
+	}
+	w.deliver(c, reply{err: errCut})
+}
+
+// freeze stops a process for a while: its timers go on, nothing it does has an effect before it wakes.
+func (w *world) freeze(p *proc) {
+	d := time.Duration(w.rnd.ExpFloat64() * float64(w.plan.freeze))
+	d = min(max(d, 50*time.Millisecond), 25*time.Second)
+	p.asleep = time.Now().Add(d)
+	w.count("freeze")
+	w.note("%s freezes for %v", p.name, d)
+	w.after(d, func() { w.note("%s wakes", p.name) })
+	w.kafka.silent(p)
+}
+
+// kill ends a process at once: what it has sent may still take effect, nothing else.
+func (w *world) kill(p *proc) {
+	if p.dead {
+		return
+	}
+	w.note("%s is killed", p.name)
+	w.mu.Lock()
+	p.dead = true
+	fresh := w.fresh
+	w.fresh = nil
+	w.mu.Unlock()
+	w.calls = append(w.calls, fresh...)
+	p.asleep = time.Time{}
+	for _, c := range slices.Clone(w.calls) {
+		if c.p != p {
+			continue
+		}
+		w.remove(c)
+		if !c.begun && w.plan.late && !w.quiet && w.chance(2) {
+			w.later(c)
+		}
+		c.answer <- reply{err: errDead}
+	}
+	for _, c := range p.conns {
+		c.dead = true
+	}
+	p.conns = nil
+	w.kafka.silent(p)
+	p.cancel()
+}
+
+// alive are the processes of a role that were not killed or stopped.
+func (w *world) alive(role string) (ps []*proc) {
+	for _, p := range w.procs {
+		if p.role == role && !p.dead && !p.stopping {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// mayDie keeps the simulation from killing faster than processes are started.
+func (w *world) mayDie(p *proc) bool { return !p.dead && w.plan.crashes }
+
+// spawn starts a process. run is its main function: ctx ends when it is killed, stop when it is to end gracefully.
+func (w *world) spawn(role, name string, run func(ctx context.Context, stop <-chan struct{}, p *proc) error) *proc {
+	ctx, cancel := context.WithCancel(context.Background())
+	stop := make(chan struct{})
+	p := &proc{w: w, id: len(w.procs), name: name, role: role, cancel: cancel, done: make(chan struct{})}
+	p.stop = func() {
+		if !p.stopping {
+			p.stopping = true
+			close(stop)
+		}
+	}
+	w.procs = append(w.procs, p)
+	w.note("%s starts", name)
+	go func() {
+		defer close(p.done)
+		err := run(ctx, stop, p)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if err != nil && !p.dead && ctx.Err() == nil {
+			p.ended = fmt.Errorf("%s ended: %w", name, err)
+		}
+		p.dead = true
+	}()
+	return p
+}
+
+// close ends everything, so that no goroutine is left.
+func (w *world) close() {
+	for _, p := range w.procs {
+		w.kill(p)
+	}
+	for _, p := range w.procs {
+		<-p.done
+	}
+}
