@@ -45,8 +45,8 @@ fuzz: ## give every decoder of foreign bytes arbitrary ones, each for FUZZTIME (
 	@scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak
-soak: ## simulate so many seeds more: SEEDS=10000 FIRST=501
-	$(GO) test ./internal/sim -run 'TestSeeds$$' -seeds $(or $(SEEDS),10000) -first $(or $(FIRST),501) -timeout 0 -v
+soak: ## simulate so many seeds more: SEEDS=10000 FIRST=1001
+	$(GO) test ./internal/sim -run 'TestSeeds$$' -seeds $(or $(SEEDS),10000) -first $(or $(FIRST),1001) -timeout 0 -v
 
 .PHONY: bench
 bench: setup ## compare speed and memory with a bare loop over the same Kafka: 2,000,000 records

@@ -48,7 +48,7 @@ step "staticcheck e2e" go -C e2e run "$STATICCHECK" ./...
 if [ "${1:-}" != lint ]; then
   step "build the test report" go -C e2e build -o "$root/build/testreport" ./cmd/testreport
   step "unit tests, with the race detector" unit_tests
-  step "simulation, 500 seeds" sim_tests
+  step "simulation, 1000 seeds" sim_tests
   step "the model's searches" model_tests
   step "chart and compose file" tests charts/test charts.count -timeout 20m ./...
   # Without the detector: it would watch the tests, not the programs, which are processes of their own. One package after

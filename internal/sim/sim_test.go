@@ -19,7 +19,7 @@ import (
 var (
 	seedFlag  = flag.Uint64("seed", 1, "the seed of TestSeed")
 	storyFlag = flag.String("story", "", "with -seed: write what happened, call by call, to this file")
-	seedsFlag = flag.Int("seeds", 0, "how many seeds TestSeeds runs; 0: 500, or 50 if they are slow")
+	seedsFlag = flag.Int("seeds", 0, "how many seeds TestSeeds runs; 0: 1000, or 50 if they are slow")
 	firstFlag = flag.Uint64("first", 1, "the first of them")
 )
 
@@ -33,7 +33,7 @@ func seeds() int {
 	case slow || testing.Short():
 		return 50
 	}
-	return 500
+	return 1000
 }
 
 func TestMain(m *testing.M) {
@@ -113,7 +113,7 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 	t.Logf("%d steps, %v", steps, counts)
-	if seeds() < 500 {
+	if seeds() < 1000 {
 		return
 	}
 	// What the seeds are for must have happened.

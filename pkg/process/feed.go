@@ -436,6 +436,16 @@ func (f *feed) single() bool {
 	return !slices.ContainsFunc(f.lanes, func(l *lane) bool { return l.source.TopicPartition != f.lanes[0].source.TopicPartition })
 }
 
+// latest is when the last of what was read and not taken was received, in Unix milliseconds; 0: there is none.
+func (f *feed) latest() (ms int64) {
+	for _, l := range f.lanes {
+		if n := len(l.spans); n > 0 {
+			ms = max(ms, l.spans[n-1].received)
+		}
+	}
+	return ms
+}
+
 // drop gives back the memory of what was taken: no record given so far is used any more.
 func (f *feed) drop() {
 	switch bytes := f.decoder.Decoded(); {

@@ -220,6 +220,11 @@ func (o *owner) step(ctx context.Context, g got) {
 	if !o.machine.NeedsReceived() {
 		now = o.feed.clock.now()
 	}
+	if o.machine.NeedsReceived() && o.feed.single() {
+		// Nothing of the lane was received before what was just read. It must not seem so either when Redis's clock goes
+		// back in a fail-over: records would come in windows before those of the records ahead of them.
+		now = max(now, o.feed.latest())
+	}
 	now = max(now, o.now)
 	if o.feed.stale {
 		o.feed.stale, o.moved = false, true // a checkpoint trims them
