@@ -3,8 +3,7 @@
 //
 // Every request of the programs parks at a model; when all goroutines of the bubble (testing/synctest) wait, the seed picks
 // one and its fate: it takes effect and is answered, its reply is lost, it takes effect late, its process dies or freezes.
-// One at a time goes on, so a seed is nearly always the same run: where a program chooses among events of one
-// moment it may differ. Between them Redis fails over to an earlier moment or is
+// One at a time goes on, so a seed is the same run each time. Between them Redis fails over to an earlier moment or is
 // emptied, brokers complete transactions late, workers come and go, with other settings, too. What comes out is compared
 // with a reference that knows nothing of shards.
 //

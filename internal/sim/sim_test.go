@@ -1,12 +1,14 @@
 package sim
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -126,4 +128,32 @@ func TestSeeds(t *testing.T) {
 			t.Errorf("in %d seeds there was no %q", seeds(), event)
 		}
 	}
+}
+
+// TestReplay: the same seed twice is the same run, call by call.
+func TestReplay(t *testing.T) {
+	for seed := uint64(1); seed <= uint64(max(seeds()/10, 20)); seed++ {
+		var first, second bytes.Buffer
+		a, b := simulate(t, seed, &first), simulate(t, seed, &second)
+		if a.hash == b.hash && a.steps == b.steps {
+			continue
+		}
+		xs, ys := calls(first.String()), calls(second.String())
+		for i := range min(len(xs), len(ys)) {
+			if xs[i] != ys[i] {
+				t.Errorf("seed %d: line %d of the story is\n%s\nand then\n%s", seed, i, xs[i], ys[i])
+				break
+			}
+		}
+	}
+}
+
+// calls are a story's lines but for the product's log, in which goroutines that end together may come in any order.
+func calls(story string) (lines []string) {
+	for l := range strings.Lines(story) {
+		if strings.HasPrefix(l, " ") {
+			lines = append(lines, l)
+		}
+	}
+	return lines
 }

@@ -73,29 +73,26 @@ func (w *Worker) share(ctx context.Context, stop <-chan struct{}) error {
 	over := make(chan ended)
 	held := map[string]*slot{}
 	shy := map[string]*shyness{} // shards lost to others: when to try again
-	now := make(chan struct{}, 1)
-	now <- struct{}{}
+	due := true                  // a round is
 	for {
-		var round <-chan time.Time
-		if stop != nil {
-			round = tick.C
-		}
 		select { // before a round, which would count what has ended, or take more
 		case e := <-over:
 			w.drop(ctx, held, shy, e)
 			continue
 		case <-stop:
-			round = nil
+			due = false
 		default:
 		}
 		if stop == nil && len(held) == 0 {
 			return nil
 		}
+		if due {
+			due = false
+			w.balance(ctx, held, shy, over)
+		}
 		select {
-		case <-now:
-			w.balance(ctx, held, shy, over)
-		case <-round:
-			w.balance(ctx, held, shy, over)
+		case <-tick.C:
+			due = stop != nil
 		case e := <-over:
 			w.drop(ctx, held, shy, e)
 		case <-stop:
