@@ -128,7 +128,11 @@ func (r *rig) worker(name string, s window.Settings, change func(*Options)) runn
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return r.run(w, name, func() { b.Close(); c.Close() })
+	return r.run(w, name, func() {
+		_ = w.o.Sink.Close(context.Background())
+		b.Close()
+		c.Close()
+	})
 }
 
 func (r *rig) options(b *buffer.Buffer, c *wire.Cluster, name string, s window.Settings, change func(*Options)) Options {
@@ -150,7 +154,8 @@ func (r *rig) run(w *Worker, name string, after func()) running {
 	stop, done := make(chan struct{}), make(chan struct{})
 	r.wg.Go(func() {
 		defer close(done)
-		if err := w.Run(ctx, stop); err != nil && !errors.Is(err, context.Canceled) {
+		err := w.Run(ctx, stop)
+		if killed := ctx.Err() != nil && errors.Is(err, ErrStopped); err != nil && !killed && !errors.Is(err, context.Canceled) {
 			r.t.Errorf("%s: %v", name, err)
 		}
 		after()
