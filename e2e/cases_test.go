@@ -556,10 +556,24 @@ func TestCase09StopsAndKillsBetweenSteps(t *testing.T) {
 	job.RequireOrderInPartitions(t, out)
 }
 
-// SortedWindow works, written in Go by a user.
+// SortedWindow works, written in Go by a user, and as configuration alone.
 func TestCase10SortedWindow(t *testing.T) {
-	t.Parallel()
+	t.Run("in Go", func(t *testing.T) {
+		t.Parallel()
+		requireSortedWindows(t, "sorted", "EMITTER=sorted")
+	})
+	t.Run("by configuration", func(t *testing.T) {
+		t.Parallel()
+		requireSortedWindows(t, "process", "EMITTER=expr", "WINDOW_READY=len(window) == 4",
+			"WINDOW_QUERY=take(sortBy(filter(records, .value.value % 2 == 0), .value.value), 4)")
+	})
+}
+
+// requireSortedWindows runs a program with an emitter that picks even values, sorted, four at a time.
+func requireSortedWindows(t *testing.T, program, emitter string, settings ...string) {
+	t.Helper()
 	w := newWorld(t, 1)
+	settings = append(settings, emitter)
 	ingest := w.Ingest()
 	send := func(values ...int) {
 		t.Helper()
@@ -571,7 +585,7 @@ func TestCase10SortedWindow(t *testing.T) {
 	}
 	send(9, 8, 3, 6, 2, 4, 10, 1, 12, 14)
 	lab.WaitFor(t, job.Patience, "the buffer to hold every record", func() bool { return w.Buffered(1) == 10 })
-	programs := []*lab.Program{ingest, w.WorkerProgram("sorted", "EMITTER=sorted"), w.WorkerProgram("sorted", "EMITTER=sorted")}
+	programs := []*lab.Program{ingest, w.WorkerProgram(program, settings...), w.WorkerProgram(program, settings...)}
 	out := w.Collect(w.Out)
 	out.UntilWindows(1)
 	send(5, 16)
@@ -580,7 +594,7 @@ func TestCase10SortedWindow(t *testing.T) {
 	lab.Stop(t, programs...)
 	var got [][]int
 	for _, win := range job.ByShard(t, out.All())[w.Topic+"/0"] {
-		if win.Reason != "ready" || win.Emitter != "sorted" {
+		if win.Reason != "ready" || "EMITTER="+win.Emitter != emitter {
 			t.Errorf("%v is by %s for the reason %s", win, win.Emitter, win.Reason)
 		}
 		var values []int

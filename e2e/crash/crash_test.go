@@ -55,6 +55,7 @@ var emitters = []strategy{
 		name: emit.NameSliding, settings: slices.Concat(eventTime, []string{intervalSetting, fmt.Sprintf("WINDOW_SLIDE=%dms", slide)}),
 		check: requireSlides, copies: interval / slide,
 	},
+	{name: emit.NameExpr, settings: []string{fmt.Sprintf("WINDOW_QUERY=take(records, %d)", size), fmt.Sprintf("WINDOW_READY=len(window) == %d", size)}, check: requireSize},
 }
 
 var intervalSetting = fmt.Sprintf("WINDOW_INTERVAL=%dms", interval)

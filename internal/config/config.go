@@ -85,7 +85,7 @@ type Ingest struct {
 // Process are the variables of process.
 type Process struct {
 	Pipeline       string        `envconfig:"PIPELINE" derived:"the stream" name:"pipeline" desc:"name of this processing of the stream; replicas with the same name share the work"`
-	Emitter        string        `envconfig:"EMITTER" required:"true" desc:"strategy that forms the windows: count, fixed, relaxed, tumbling, sliding, or a name that the program registered"`
+	Emitter        string        `envconfig:"EMITTER" required:"true" desc:"strategy that forms the windows: count, fixed, relaxed, tumbling, sliding, expr, or a name that the program registered"`
 	WindowSize     int           `envconfig:"WINDOW_SIZE" min:"1" desc:"records of a window (count)"`
 	WindowInterval time.Duration `envconfig:"WINDOW_INTERVAL" min:"1ms" desc:"length of a window (fixed, relaxed, tumbling, sliding)"`
 	WindowSlide    time.Duration `envconfig:"WINDOW_SLIDE" min:"1ms" desc:"a window begins this long after the one before (sliding)"`
@@ -96,13 +96,18 @@ type Process struct {
 	WindowKey      string        `envconfig:"WINDOW_KEY" ref:"true" desc:"field by whose values the records are windowed apart; unset: all records of a shard together"`
 	EmitEmpty      bool          `envconfig:"EMIT_EMPTY" default:"false" desc:"whether time windows without records are emitted"`
 
+	Filter      string `envconfig:"FILTER" desc:"expression that says whether a record is wanted, as in value.temperature > 20; unset: all are"`
+	Map         string `envconfig:"MAP" desc:"expression that makes the new value of a record, after FILTER and before all else, as in {id: value.id, celsius: (value.f - 32) / 1.8}; unset: it stays as it came"`
+	WindowQuery string `envconfig:"WINDOW_QUERY" desc:"expression that picks the records of the next window from those that wait (expr), as in take(records, 10)"`
+	WindowReady string `envconfig:"WINDOW_READY" desc:"expression that says whether that window is to be emitted now (expr), as in len(window) == 10"`
+
 	EventTime       string         `envconfig:"EVENT_TIME" derived:"@timestamp" ref:"true" desc:"field that tells when a record's event happened (emitters by event time)"`
 	EventTimeFormat string         `envconfig:"EVENT_TIME_FORMAT" derived:"auto" desc:"how it is written: auto, s, ms, us, ns, or a layout of Go's, as in 02.01.2006 15:04; auto: by a number's size, RFC 3339, or a date"`
 	WatermarkDelay  *time.Duration `envconfig:"WATERMARK_DELAY" derived:"1s" min:"0s" desc:"how much later than others a record may come and still be in its window"`
 	WatermarkIdle   *time.Duration `envconfig:"WATERMARK_IDLE" derived:"5s" min:"0s" desc:"how long a lane that is read to the source's end, and gets nothing, still holds the windows back"`
 	MaxFuture       *time.Duration `envconfig:"MAX_FUTURE" derived:"10s" min:"0s" desc:"a record that is further ahead of the clock closes no windows"`
 	Late            string         `envconfig:"LATE" derived:"dead-letter" choice:"dead-letter,drop,next" desc:"what becomes of a record that comes after its window has closed: it goes to the dead letters, nowhere, or to the next window"`
-	BadField        string         `envconfig:"BAD_FIELD" derived:"dead-letter" choice:"dead-letter,skip,null" desc:"what becomes of a record whose key or time is missing or of a wrong type: it goes to the dead letters, nowhere, or is taken with an empty key, or at its own timestamp"`
+	BadField        string         `envconfig:"BAD_FIELD" derived:"dead-letter" choice:"dead-letter,skip,null" desc:"what becomes of a record whose key or time is missing or of a wrong type, or for which an expression can't be computed: it goes to the dead letters, nowhere, or is taken with an empty key, at its own timestamp, or as it is"`
 
 	Output          string `envconfig:"OUTPUT" default:"window" choice:"window,data,records" desc:"what is written: one JSON object per window, its data alone as a JSON array, or its records one by one"`
 	Sink            Sinks  `envconfig:"SINK" required:"true" pattern:"^(kafka|mongo|stdout)(, *(kafka|mongo|stdout))*$" desc:"where windows go: kafka, mongo, stdout, or several of them, comma separated. What goes to Kafka is in the decision's transaction, the others follow it"`
@@ -128,7 +133,7 @@ type Process struct {
 
 // Later are the variables of process that this version does not offer.
 var later = []string{
-	"WINDOW_BYTES", "WINDOW_GAP", "WINDOW_WHEN", "ALLOWED_LATENESS", "FILTER", "AGGREGATE",
+	"WINDOW_BYTES", "WINDOW_GAP", "WINDOW_WHEN", "ALLOWED_LATENESS", "AGGREGATE",
 	"OUTPUT_KEY", "OUTPUT_HEADERS", "OUTPUT_TOPIC", "OUTPUT_COLLECTION", "MONGO_MODE",
 }
 
@@ -166,6 +171,7 @@ func (c *Config) Window() window.Settings {
 
 		Slide: c.WindowSlide, Calendar: emit.Calendar(c.WindowCalendar), Zone: c.WindowTimezone, Offset: c.WindowOffset,
 		EventTime: c.EventTime, EventTimeFormat: c.EventTimeFormat, Late: c.Late, BadField: c.BadField,
+		Filter: c.Filter, Map: c.Map, Query: c.WindowQuery, Ready: c.WindowReady,
 		WatermarkDelay: fromPtr(c.WatermarkDelay), WatermarkIdle: fromPtr(c.WatermarkIdle), MaxFuture: fromPtr(c.MaxFuture),
 	}
 	if window.EventTimed(c.Emitter) {

@@ -5,6 +5,7 @@
 //	relaxed  every s seconds, the records retrieved since the last window
 //	tumbling the records that happened within [k·s, (k+1)·s), or within an hour, day, week or month of a time zone
 //	sliding  the same, windows overlapping: one begins every m seconds
+//	expr     what two expressions say, see package expression
 //	a user's own: an Emitter, made known with Register
 //
 // A strategy is a pure function of what it is shown: the records that wait and the time it is told. That is what lets a

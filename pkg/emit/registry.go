@@ -14,9 +14,10 @@ const (
 	NameRelaxed  = "relaxed"
 	NameTumbling = "tumbling"
 	NameSliding  = "sliding"
+	NameExpr     = "expr" // package expression has it
 )
 
-var builtin = []string{NameCount, NameFixed, NameRelaxed, NameTumbling, NameSliding}
+var builtin = []string{NameCount, NameFixed, NameRelaxed, NameTumbling, NameSliding, NameExpr}
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 

@@ -16,6 +16,7 @@ type Queue struct {
 type Cut struct {
 	Reason Reason // "": no window
 	Picked []int  // the indexes of its records, in its order; nil: all that wait
+	Err    error  // not a window: the one record picked can't be processed, and leaves
 }
 
 // Traits are what a strategy depends on.

@@ -36,7 +36,7 @@ var (
 var (
 	late         = promauto.NewCounter(opts("late_records_total", "Records that came after the windows of their event time had closed, whatever became of them."))
 	future       = promauto.NewCounter(opts("future_records_total", "Records whose event time was too far ahead to move the watermark."))
-	dropped      = promauto.NewCounterVec(opts("dropped_records_total", "Records that the settings drop: late ones, those that lack a field."), []string{"reason"})
+	dropped      = promauto.NewCounterVec(opts("dropped_records_total", "Records that the settings drop: late ones, those that lack a field, those that FILTER does not want."), []string{"reason"})
 	nulled       = promauto.NewCounter(opts("nulled_records_total", "Records taken without a field that they lack."))
 	watermarkLag = promauto.NewGaugeVec(gauge("watermark_lag_seconds", "How far the watermark of event time is behind the clock."), []string{"shard"})
 )

@@ -23,6 +23,7 @@ import (
 	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/expression"
 	"github.com/windrow-io/windrow/pkg/field"
 	"github.com/windrow-io/windrow/pkg/handler"
 	"github.com/windrow-io/windrow/pkg/journal"
@@ -361,6 +362,7 @@ func (o *owner) counted(before window.Counts) {
 	future.Add(float64(c.Future - before.Future))
 	dropped.WithLabelValues("late").Add(float64(c.Dropped - before.Dropped))
 	dropped.WithLabelValues("bad-field").Add(float64(c.Skipped - before.Skipped))
+	dropped.WithLabelValues("filter").Add(float64(c.Filtered - before.Filtered))
 	nulled.Add(float64(c.Nulled - before.Nulled))
 }
 
@@ -380,6 +382,8 @@ func rejectReason(err error) string {
 		return "not-json"
 	case errors.Is(err, field.ErrMissing):
 		return "missing-field"
+	case errors.Is(err, expression.ErrFailed):
+		return "expression"
 	}
 	return "rejected"
 }

@@ -19,7 +19,7 @@ func (m *Machine) ask(q *queue) {
 			m.emitAll(q, c.Reason)
 			return
 		}
-		m.emitPicked(q, c.Picked, c.Reason)
+		m.takePicked(q, &c)
 		if len(q.Records) == 0 {
 			return
 		}
@@ -55,8 +55,8 @@ func (m *Machine) emitAll(q *queue, reason emit.Reason) {
 	m.end(q)
 }
 
-// emitPicked emits some of what waits in q; the others stay.
-func (m *Machine) emitPicked(q *queue, picked []int, reason emit.Reason) {
+// takePicked emits some of what waits in q, or rejects it; the others stay.
+func (m *Machine) takePicked(q *queue, c *emit.Cut) {
 	n := len(q.Records)
 	if cap(m.marks) < n {
 		m.marks = make([]bool, 2*n)
@@ -64,14 +64,19 @@ func (m *Machine) emitPicked(q *queue, picked []int, reason emit.Reason) {
 	marks := m.marks[:n]
 	clear(marks)
 	m.picked = m.picked[:0]
-	for _, i := range picked {
+	for _, i := range c.Picked {
 		if i < 0 || i >= n || marks[i] {
-			panic(fmt.Sprintf("emitter %s: Query picked record %d of %d, or picked it twice: %v", m.s.Emitter, i, n, picked))
+			panic(fmt.Sprintf("emitter %s: Query picked record %d of %d, or picked it twice: %v", m.s.Emitter, i, n, c.Picked))
 		}
 		marks[i] = true
 		m.picked = append(m.picked, q.Records[i])
 	}
-	m.emit(q, m.picked, reason)
+	if c.Err == nil {
+		m.emit(q, m.picked, c.Reason)
+	} else if m.bad(&m.picked[0], c.Err) { // nothing to go on with
+		m.counts.Nulled--
+		m.reject(&m.picked[0], c.Err)
+	}
 	clear(m.picked)
 	m.leave(q, marks)
 	if len(q.Records) == 0 {

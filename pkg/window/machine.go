@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/windrow-io/windrow/pkg/emit"
+	"github.com/windrow-io/windrow/pkg/expression"
 	"github.com/windrow-io/windrow/pkg/field"
 	"github.com/windrow-io/windrow/pkg/record"
 )
@@ -29,8 +30,10 @@ type Machine struct {
 	keyed    bool
 	clock    *field.Clock // of event time
 	ownTime  *field.Clock // of the records' own timestamps
-	limit    int64        // bytes that may wait
-	print    uint64       // of settings and shard
+	filter   *expression.Single
+	mapping  *expression.Single
+	limit    int64  // bytes that may wait
+	print    uint64 // of settings and shard
 
 	// The state.
 	begun   bool    // the first Step is over: last means something
@@ -49,18 +52,19 @@ type Machine struct {
 	counts  Counts
 
 	// What a Step works with.
-	out     Out
-	at      int64 // its now
-	bound   int64 // records count as received no earlier
-	calls   int   // of out
-	pardon  bool  // what comes has waited before, and is not late
-	empties int   // windows without records that it may still give
-	from    int64 // the interval that the last record was received in; 0 where that doesn't matter
-	to      int64
-	current *queue   // without key: the queue that the last record went to
-	touched []*queue // those that got records; nil where the queue is no more
-	spare   []*queue // to be used again
-	room    int      // for records, in spare
+	out      Out
+	at       int64          // its now
+	bound    int64          // records count as received no earlier
+	original *record.Record // what is taken in, before MAP
+	calls    int            // of out
+	pardon   bool           // what comes has waited before, and is not late
+	empties  int            // windows without records that it may still give
+	from     int64          // the interval that the last record was received in; 0 where that doesn't matter
+	to       int64
+	current  *queue   // without key: the queue that the last record went to
+	touched  []*queue // those that got records; nil where the queue is no more
+	spare    []*queue // to be used again
+	room     int      // for records, in spare
 	// Memory used again and again.
 	window Window
 	name   []byte
@@ -114,6 +118,19 @@ func New(s Settings, shard string) (*Machine, error) {
 	if m.traits.Event {
 		m.joinFn = m.joinEvent
 	}
+	if s.Filter != "" {
+		if m.filter, err = expression.NewFilter(s.Filter); err != nil {
+			return nil, fmt.Errorf("FILTER: %w", err)
+		}
+	}
+	if s.Map != "" {
+		if m.mapping, err = expression.NewMap(s.Map); err != nil {
+			return nil, fmt.Errorf("MAP: %w", err)
+		}
+	}
+	if m.filter != nil || m.mapping != nil {
+		m.joinFn = m.admit(m.joinFn)
+	}
 	m.window = Window{Stream: s.Stream, Pipeline: s.Pipeline, Shard: shard, Emitter: s.Emitter, Keyed: m.keyed}
 	return m, nil
 }
@@ -143,6 +160,8 @@ type Counts struct {
 	Future  int64 // were too far ahead of time to move the watermark
 	Skipped int64 // lacked a field, or had one of a wrong type, and were skipped
 	Nulled  int64 // … and were taken without it
+
+	Filtered int64 // were not wanted (FILTER)
 }
 
 // Counts returns what was counted.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/windrow-io/windrow/pkg/emit"
+	"github.com/windrow-io/windrow/pkg/expression"
 	"github.com/windrow-io/windrow/pkg/field"
 	"github.com/windrow-io/windrow/pkg/record"
 	"github.com/windrow-io/windrow/pkg/window"
@@ -23,7 +24,7 @@ var rewrite = flag.Bool("rewrite", false, "write what comes out into testdata/*.
 // A story is a file testdata/*.txt: blocks of a command with its input, a line ----, and what comes out, up to an empty
 // line. Lines that begin with # are for the reader.
 //
-//	settings               the settings, name=value, in one or more lines; once, first
+//	settings               the settings, name=value, in one or more lines, or an expression, name: text; once, first
 //	step <now>             a Step; input: a record a line, <lane>@<offset> <value> [key=] [ts=] [received=] [size=]
 //	                       lanes <lane>=<end or behind> …: what is known of the lanes, for event time
 //	flush                  a Flush
@@ -112,6 +113,21 @@ func (b *block) set(line string) (err error) {
 	s := &b.settings
 	s.Stream, s.Pipeline = "s", "p"
 	duration := func(d *time.Duration, value string) (err error) { *d, err = time.ParseDuration(value); return err }
+	if name, value, ok := strings.Cut(line, ": "); ok { // may have spaces in it
+		switch name {
+		case "filter":
+			s.Filter = value
+		case "map":
+			s.Map = value
+		case "query":
+			s.Query = value
+		case "ready":
+			s.Ready = value
+		default:
+			err = fmt.Errorf("no expression %q", name)
+		}
+		return err
+	}
 	for _, word := range strings.Fields(line) {
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
@@ -230,6 +246,8 @@ func (o *tape) Reject(r *record.Record, reason error) {
 	switch {
 	case errors.Is(reason, window.ErrLate):
 		word = "late"
+	case errors.Is(reason, expression.ErrFailed) && !errors.Is(reason, field.ErrNotJSON):
+		word = "fails"
 	case errors.Is(reason, field.ErrNotTime):
 		word = "no time"
 	case errors.Is(reason, field.ErrMissing):
@@ -306,7 +324,7 @@ func counted(now, before window.Counts) (s string) {
 		n    int64
 	}{
 		{"late", now.Late - before.Late}, {"dropped", now.Dropped - before.Dropped}, {"future", now.Future - before.Future},
-		{"skipped", now.Skipped - before.Skipped}, {"nulled", now.Nulled - before.Nulled},
+		{"skipped", now.Skipped - before.Skipped}, {"nulled", now.Nulled - before.Nulled}, {"filtered", now.Filtered - before.Filtered},
 	} {
 		if c.n > 0 {
 			s += fmt.Sprintf(" %s %d", c.name, c.n)

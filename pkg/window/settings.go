@@ -11,6 +11,7 @@ import (
 	_ "time/tzdata" // for machines that have no database of time zones
 
 	"github.com/windrow-io/windrow/pkg/emit"
+	"github.com/windrow-io/windrow/pkg/expression"
 	"github.com/windrow-io/windrow/pkg/field"
 )
 
@@ -19,7 +20,7 @@ import (
 type Settings struct {
 	Stream        string        `json:"stream"`
 	Pipeline      string        `json:"pipeline"`
-	Emitter       string        `json:"emitter"`                 // count, fixed, relaxed, tumbling, sliding, or a registered name
+	Emitter       string        `json:"emitter"`                 // one of emit.Names
 	Size          int           `json:"size,omitempty"`          // WINDOW_SIZE: records
 	Interval      time.Duration `json:"interval,omitempty"`      // WINDOW_INTERVAL
 	Timeout       time.Duration `json:"timeout,omitempty"`       // WINDOW_TIMEOUT
@@ -40,6 +41,12 @@ type Settings struct {
 	Late            string        `json:"late,omitempty"`            // LATE; "": dead-letter
 
 	BadField string `json:"badField,omitempty"` // BAD_FIELD; "": dead-letter
+
+	// Expressions, see package expression.
+	Filter string `json:"filter,omitempty"` // FILTER: which records are wanted; "": all
+	Map    string `json:"map,omitempty"`    // MAP: what their values become; "": they stay
+	Query  string `json:"query,omitempty"`  // WINDOW_QUERY, of expr
+	Ready  string `json:"ready,omitempty"`  // WINDOW_READY, of expr
 }
 
 // EventTimed reports whether an emitter of this name goes by event time.
@@ -70,6 +77,11 @@ func (s Settings) Validate() []error {
 		c.refuse("WINDOW_SIZE", s.Size != 0, s.Size)
 		c.refuse("WINDOW_TIMEOUT", s.Timeout != 0, s.Timeout)
 		c.refuse("EMIT_EMPTY", s.EmitEmpty, s.EmitEmpty)
+	case emit.NameExpr:
+		c.refuse("WINDOW_SIZE", s.Size != 0, s.Size)
+		c.refuse("WINDOW_INTERVAL", s.Interval != 0, s.Interval)
+		c.refuse("WINDOW_TIMEOUT", s.Timeout != 0, s.Timeout)
+		c.refuse("EMIT_EMPTY", s.EmitEmpty, s.EmitEmpty)
 	default:
 		if _, ok := emit.Registered(s.Emitter); !ok {
 			c.emitter()
@@ -81,6 +93,7 @@ func (s Settings) Validate() []error {
 		c.refuse("EMIT_EMPTY", s.EmitEmpty, s.EmitEmpty)
 	}
 	c.eventTime()
+	c.expressions()
 	if s.Key != "" {
 		if _, err := field.Parse(s.Key); err != nil {
 			c.add("WINDOW_KEY=%s: %w", s.Key, err)
@@ -173,6 +186,36 @@ func (c *checker) eventTime() {
 		}
 	}
 	c.oneOf("LATE", s.Late, LateDeadLetter, LateDrop, LateNext)
+}
+
+// expressions checks those that the settings hold.
+func (c *checker) expressions() {
+	s := &c.s
+	if s.Filter != "" {
+		if _, err := expression.NewFilter(s.Filter); err != nil {
+			c.add("FILTER: %w", err)
+		}
+	}
+	if s.Map != "" {
+		if _, err := expression.NewMap(s.Map); err != nil {
+			c.add("MAP: %w", err)
+		}
+	}
+	if s.Emitter != emit.NameExpr {
+		c.refuse("WINDOW_QUERY", s.Query != "", s.Query)
+		c.refuse("WINDOW_READY", s.Ready != "", s.Ready)
+		return
+	}
+	for _, v := range []struct{ variable, value, as string }{{"WINDOW_QUERY", s.Query, "take(records, 10)"}, {"WINDOW_READY", s.Ready, "len(window) == 10"}} {
+		if v.value == "" {
+			c.add("%s is missing: EMITTER=expr needs it, as in %s", v.variable, v.as)
+		}
+	}
+	if s.Query != "" && s.Ready != "" {
+		if _, err := expression.NewStrategy(s.Query, s.Ready); err != nil {
+			c.errs = append(c.errs, err)
+		}
+	}
 }
 
 // zone is the time zone of the settings.
@@ -279,6 +322,12 @@ func (s Settings) strategy() emit.Strategy {
 		return emit.NewCalendar(s.Calendar, zone, s.Offset)
 	case emit.NameSliding:
 		return emit.NewSliding(s.Interval, s.Slide, s.Offset)
+	case emit.NameExpr:
+		strategy, err := expression.NewStrategy(s.Query, s.Ready)
+		if err != nil {
+			panic(err) // it was checked
+		}
+		return strategy
 	}
 	build, _ := emit.Registered(s.Emitter)
 	return emit.NewCustom(build())

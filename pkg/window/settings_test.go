@@ -22,6 +22,12 @@ func TestValidate(t *testing.T) {
 		{"tumbling", window.Settings{Emitter: "tumbling", Interval: time.Second, Offset: -time.Millisecond, EventTime: "at", EventTimeFormat: "s", WatermarkDelay: time.Second, WatermarkIdle: time.Second, MaxFuture: time.Hour, Late: "next", BadField: "null", Key: "@key"}, nil},
 		{"calendar", window.Settings{Emitter: "tumbling", Calendar: "week", Zone: "Europe/Berlin", Offset: 6 * time.Hour}, nil},
 		{"sliding", window.Settings{Emitter: "sliding", Interval: time.Minute, Slide: time.Second}, nil},
+		{"expr", window.Settings{Emitter: "expr", Query: "records", Ready: "len(window) > 3", Filter: "value.x", Map: "value.y", Key: "@key"}, nil},
+
+		{"expr without expressions", window.Settings{Emitter: "expr", Size: 3}, []string{"WINDOW_SIZE=3 conflicts", "WINDOW_QUERY is missing", "WINDOW_READY is missing"}},
+		{"wrong expressions", window.Settings{Emitter: "expr", Filter: "value.x +", Map: "vlaue", Query: "record", Ready: "len(window)"},
+			[]string{"FILTER: column 9: unexpected token EOF", "MAP: column 1: unknown name vlaue; known are headers, key", "WINDOW_QUERY: column 1: unknown name record; known are now, records, waited\nWINDOW_READY: "}},
+		{"expressions of nothing", window.Settings{Emitter: "count", Size: 3, Query: "records", Ready: "true"}, []string{"WINDOW_QUERY=records conflicts with EMITTER=count", "WINDOW_READY=true conflicts"}},
 
 		{"event time without", window.Settings{Emitter: "fixed", Interval: time.Second, Slide: 1, Offset: 2, Calendar: "day", Zone: "UTC", EventTime: "at", EventTimeFormat: "s", WatermarkDelay: 3, WatermarkIdle: 4, MaxFuture: 5, Late: "drop"},
 			[]string{"WINDOW_SLIDE=1ns conflicts with EMITTER=fixed", "WINDOW_OFFSET=2ns", "WINDOW_CALENDAR=day", "WINDOW_TIMEZONE=UTC", "EVENT_TIME=at", "EVENT_TIME_FORMAT=s", "WATERMARK_DELAY=3ns", "WATERMARK_IDLE=4ns", "MAX_FUTURE=5ns", "LATE=drop"}},
@@ -36,8 +42,8 @@ func TestValidate(t *testing.T) {
 		{"too many windows", window.Settings{Emitter: "sliding", Interval: time.Hour, Slide: time.Second}, []string{"WINDOW_SLIDE=1s: it must be at least WINDOW_INTERVAL/1000, that is 3.6s"}},
 		{"sliding by calendar", window.Settings{Emitter: "sliding", Calendar: "day"}, []string{"WINDOW_CALENDAR=day conflicts with EMITTER=sliding", "WINDOW_SLIDE is missing"}},
 
-		{"nothing", window.Settings{}, []string{"EMITTER is missing: set it to one of count, fixed, relaxed, tumbling, sliding, never, patient, sorted, wrong"}},
-		{"unknown", window.Settings{Emitter: "Count"}, []string{"EMITTER=Count is unknown: it must be one of count, fixed, relaxed, tumbling, sliding, never, patient, sorted, wrong;"}},
+		{"nothing", window.Settings{}, []string{"EMITTER is missing: set it to one of count, fixed, relaxed, tumbling, sliding, expr, never, patient, sorted, wrong"}},
+		{"unknown", window.Settings{Emitter: "Count"}, []string{"EMITTER=Count is unknown: it must be one of count, fixed, relaxed, tumbling, sliding, expr, never, patient, sorted, wrong;"}},
 		{"count without size", window.Settings{Emitter: "count"}, []string{"WINDOW_SIZE is missing: EMITTER=count needs it, at least 1"}},
 		{"count of less than one", window.Settings{Emitter: "count", Size: -1}, []string{"WINDOW_SIZE=-1: it must be at least 1"}},
 		{"everything at once", window.Settings{Emitter: "count", Interval: time.Second, EmitEmpty: true, Timeout: time.Microsecond, Key: "a..b", StateMaxBytes: -5},

@@ -137,7 +137,11 @@ func (m *Machine) bad(r *record.Record, err error) bool {
 	return false
 }
 
+// reject hands a record to the dead letters, as it came.
 func (m *Machine) reject(r *record.Record, err error) {
+	if m.original != nil {
+		r = m.original
+	}
 	m.calls++
 	m.out.Reject(r, err)
 }
