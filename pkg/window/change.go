@@ -10,7 +10,8 @@ import (
 // Change ends the machine under its old settings and makes the one under new ones: waiting records go to the new emitter
 // as if just read. They do so in the new machine's first Step, before its records, so that the windows they make belong
 // to an ordinary decision; Deadline says that this Step is due. Change itself gives nothing: every strategy keeps its
-// records, so nothing is beyond carrying over. Of times of receipt those that are known still count.
+// records, so nothing is beyond carrying over. Of times of receipt those that are known still count; what has none counts as
+// received at the change, before all that is read after it.
 //
 // Records of several queues go on in the order in which they were read, those of one Step by lane and offset. The window
 // numbers go on, and so does the watermark if the event time stays the same. The old machine is not to be used any more; if the new settings are wrong it is left as it is.

@@ -56,8 +56,12 @@ func (m *Machine) joinBacklog() {
 func (m *Machine) join(r *record.Record) bool {
 	q, at := m.current, m.at
 	if q == nil || m.traits.Received {
-		if m.traits.Received && r.Received != 0 {
+		switch {
+		case !m.traits.Received:
+		case r.Received != 0:
 			at = max(r.Received, m.bound)
+		case m.pardon:
+			at = m.now // of the change: what is read now was received then, or later
 		}
 		if q = m.find(r, at); q == nil {
 			return true
