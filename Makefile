@@ -44,6 +44,10 @@ model: ## search the models of the protocol with the large bounds: minutes, and 
 fuzz: ## give every decoder of foreign bytes arbitrary ones, each for FUZZTIME (10s)
 	@scripts/fuzz.sh $(FUZZTIME)
 
+.PHONY: mutants
+mutants: ## break the rules that the promises rest on, one at a time: the simulation must notice
+	$(GO) test ./internal/sim -run 'TestEveryRuleIsNeeded$$' -count 1 -v
+
 .PHONY: soak
 soak: ## simulate so many seeds more: SEEDS=10000 FIRST=1001
 	$(GO) test ./internal/sim -run 'TestSeeds$$' -seeds $(or $(SEEDS),10000) -first $(or $(FIRST),1001) -timeout 0 -v

@@ -67,6 +67,9 @@ func (k *kafkaModel) sync(name string, m *member) any {
 		g.members = slices.DeleteFunc(g.members, func(x *member) bool { return x.p == m.p })
 		g.members = append(g.members, m)
 		k.rebalance(g)
+		if m.p.dead { // it came late: the coordinator waits for nobody longer than a session
+			k.silent(m.p)
+		}
 	}
 	if g.generation == m.told {
 		return (*source.Assignment)(nil)

@@ -136,6 +136,7 @@ func (k *kafkaModel) call(req kmsg.Request) *call {
 			return res
 		}
 		answer("InitProducerID "+*r.TransactionalID, do)
+		c.txn = *r.TransactionalID
 		c.refuse = func() bool {
 			res := r.ResponseKind().(*kmsg.InitProducerIDResponse)
 			res.ErrorCode = k.w.oneOf(coordinatorLoading, notCoordinator, requestTimedOut)
@@ -146,6 +147,7 @@ func (k *kafkaModel) call(req kmsg.Request) *call {
 			return true
 		}
 	case *kmsg.AddPartitionsToTxnRequest:
+		c.txn = r.TransactionalID
 		answer("AddPartitionsToTxn "+r.TransactionalID, func() kmsg.Response {
 			return addAnswer(r, k.addPartitions(r.TransactionalID, r.ProducerID, r.ProducerEpoch, partsOf(r)))
 		})
@@ -154,6 +156,7 @@ func (k *kafkaModel) call(req kmsg.Request) *call {
 			return true
 		}
 	case *kmsg.EndTxnRequest:
+		c.txn = r.TransactionalID
 		answer("EndTxn "+r.TransactionalID, func() kmsg.Response {
 			res := r.ResponseKind().(*kmsg.EndTxnResponse)
 			res.ErrorCode = k.end(r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit)
@@ -265,7 +268,7 @@ func (k *kafkaModel) produceCall(c *call, r *kmsg.ProduceRequest) {
 	if r.TransactionID != nil {
 		name = *r.TransactionID
 	}
-	c.label = "kafka Produce " + name
+	c.label, c.txn = "kafka Produce "+name, name
 	for _, t := range r.Topics {
 		for _, p := range t.Partitions {
 			c.label += fmt.Sprintf(" %s/%d:%d", t.Topic, p.Partition, len(p.Records))

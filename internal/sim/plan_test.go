@@ -27,7 +27,8 @@ type plan struct {
 	pace     time.Duration // mean time between two batches of a partition
 	latency  time.Duration // of a call at most
 
-	oneIn    int // calls that something happens to
+	oneIn    int    // calls that something happens to
+	focus    string // calls whose label begins with it meet that more often
 	faults   []string
 	crashes  bool
 	late     bool
@@ -35,6 +36,7 @@ type plan struct {
 	freeze   time.Duration
 
 	lose        time.Duration // mean time between Redis's losses; 0: none
+	clock       time.Duration // mean time between two steps of Redis's clock
 	oom         time.Duration
 	compact     time.Duration
 	retain      time.Duration
@@ -58,7 +60,12 @@ func newPlan(r *rand.Rand) plan {
 		freeze: pick(r, 500*time.Millisecond, 4*time.Second, 10*time.Second),
 		lose:   pick(r, 0, 2*time.Second, 6*time.Second), oom: pick(r, 0, 0, 4*time.Second),
 		compact: pick(r, 0, time.Second), retain: pick(r, 0, time.Second), scale: pick(r, 0, time.Second, 3*time.Second),
+		clock:  pick(r, 0, 0, time.Second),
 		verify: r.IntN(2) == 0, slowMarkers: pick(r, 0, 30, 5),
+	}
+	if r.IntN(2) == 0 {
+		p.focus = pick(r, "mongo", "kafka EndTxn", "kafka Produce", "kafka AddPartitionsToTxn", "kafka InitProducerID",
+			"kafka OffsetCommit", "kafka Fetch", "redis MULTI", "redis TIME", "redis eval", "redis xtrim")
 	}
 	if r.IntN(20) == 0 {
 		p.oneIn = 0 // what the world does is enough
@@ -163,8 +170,8 @@ func parseDatum(b []byte) (d datum) {
 func (p plan) String() string {
 	s, _ := json.Marshal(p.settings)
 	return fmt.Sprintf("%d partitions, %d ingesters, %d workers, sink %s, handler %v, direct %v, lease %v, transactions %v, buffer %d, "+
-		"%v of faults one in %d %v (late %v by %v, freezes of %v), redis loses every %v, full %v, compaction %v, retention %v, scaling %v, "+
+		"%v of faults one in %d %v more often %q (late %v by %v, freezes of %v), redis loses every %v, its clock steps %v, full %v, compaction %v, retention %v, scaling %v, "+
 		"verify %v, slow markers %d, latency %v, settings %s",
 		p.partitions, p.ingests, p.workers, p.sink, p.handler, p.direct, p.lease, p.transaction, p.bufferBytes,
-		p.duration, p.oneIn, p.faults, p.late, p.lateness, p.freeze, p.lose, p.oom, p.compact, p.retain, p.scale, p.verify, p.slowMarkers, p.latency, s)
+		p.duration, p.oneIn, p.faults, p.focus, p.late, p.lateness, p.freeze, p.lose, p.clock, p.oom, p.compact, p.retain, p.scale, p.verify, p.slowMarkers, p.latency, s)
 }

@@ -137,9 +137,16 @@ func (r *redisModel) failOver() {
 	r.keys = clone(r.saves[i])
 	r.saves = r.saves[:i+1]
 	if r.w.chance(2) {
-		r.ahead = time.Duration(r.w.rnd.Int64N(int64(2*time.Second))) - time.Second
+		r.stepClock()
 	}
 	r.w.count("redis fail-over")
+}
+
+// stepClock sets its clock to some time about the world's.
+func (r *redisModel) stepClock() {
+	r.ahead = time.Duration(r.w.rnd.Int64N(int64(2*time.Second))) - time.Second
+	r.w.note("redis's clock is %v ahead", r.ahead)
+	r.w.count("redis clock step")
 }
 
 // flush is FLUSHALL.

@@ -49,6 +49,7 @@ func (w *world) play() {
 	}
 	w.every(w.plan.scale, w.scale)
 	w.every(w.plan.lose, w.lose)
+	w.every(w.plan.clock, w.redis.stepClock)
 	w.every(w.plan.oom, w.full)
 	w.every(w.plan.compact, w.compact)
 	w.every(w.plan.retain, w.retain)

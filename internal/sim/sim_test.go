@@ -23,6 +23,7 @@ var (
 	storyFlag = flag.String("story", "", "with -seed: write what happened, call by call, to this file")
 	seedsFlag = flag.Int("seeds", 0, "how many seeds TestSeeds runs; 0: 1000, or 50 if they are slow")
 	firstFlag = flag.Uint64("first", 1, "the first of them")
+	failsFlag = flag.Int("failures", 20, "after how many failing seeds TestSeeds ends")
 )
 
 // slow: the race detector watches.
@@ -109,7 +110,7 @@ func TestSeeds(t *testing.T) {
 		}
 		if r.err != nil {
 			t.Error(r)
-			if failed++; failed > 20 {
+			if failed++; failed >= *failsFlag {
 				break
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -37,8 +38,9 @@ type world struct {
 	mongo *mongoModel
 	check *checker
 
-	version int  // of the settings
-	quiet   bool // no faults any more
+	version int     // of the settings
+	quiet   bool    // no faults any more
+	lurking []*call // late ones: see later
 	steps   int
 	hash    uint64
 	trace   io.Writer // nil: nobody reads it
@@ -57,6 +59,7 @@ type event struct {
 type call struct {
 	p      *proc
 	label  string      // what it is: decides the order among calls asked at once, and goes into the trace
+	txn    string      // the transactional id it is about, if any
 	step   func() bool // executes the next piece; false: there is more, or it blocks
 	ready  func() bool // of a call that blocks: can it go on?
 	until  time.Time   // … at the latest; zero: does not block
@@ -65,6 +68,7 @@ type call struct {
 	out    any
 
 	begun  bool
+	lurks  int  // how many calls about the same transactional id come first, if it is late
 	gone   bool // the caller has given up; guarded by world.mu
 	answer chan reply
 }
@@ -220,14 +224,37 @@ func (w *world) abandoned(c *call) {
 	w.note("%s drops %s", c.p.name, c.label)
 }
 
-// later has a call take effect at some time, with nobody listening any more.
+// later has a call take effect at some time, with nobody listening any more. One about a transactional id does so, if it
+// can, between two others about it: there it is most dangerous.
 func (w *world) later(c *call) {
+	if c.txn != "" && !w.chance(3) {
+		c.lurks = 1 + w.rnd.IntN(4)
+		w.lurking = append(w.lurking, c)
+		w.note("%s: %s comes %d calls later", c.p.name, c.label, c.lurks)
+		return
+	}
 	d := time.Duration(w.rnd.ExpFloat64() * float64(w.plan.lateness))
 	w.note("%s: %s comes %v later", c.p.name, c.label, d)
-	w.after(min(d, 30*time.Second), func() {
-		w.count("late request took effect")
-		w.note("late: %s", c.label)
-		c.finish()
+	w.after(min(d, 30*time.Second), func() { w.takesEffect(c) })
+}
+
+func (w *world) takesEffect(c *call) {
+	w.count("late request took effect")
+	w.note("late: %s", c.label)
+	c.finish()
+}
+
+// comes is called before a call about a transactional id is executed: late ones may come first.
+func (w *world) comes(txn string) {
+	w.lurking = slices.DeleteFunc(w.lurking, func(c *call) bool {
+		if c.txn == txn {
+			c.lurks--
+		}
+		if c.lurks > 0 {
+			return false
+		}
+		w.takesEffect(c)
+		return true
 	})
 }
 
@@ -235,7 +262,7 @@ func (w *world) later(c *call) {
 func (w *world) able() (able []*call) {
 	now := time.Now()
 	for _, c := range w.calls {
-		if c.p.asleep.After(now) {
+		if c.p.asleep.After(now) && !c.begun { // what has begun, its server does
 			continue
 		}
 		if c.ready == nil || c.ready() || !c.until.After(now) {
@@ -254,7 +281,7 @@ func (w *world) idle() {
 	}
 	for _, c := range w.calls {
 		at := next
-		if c.p.asleep.After(now) {
+		if c.p.asleep.After(now) && !c.begun {
 			at = c.p.asleep
 		} else if c.ready != nil {
 			at = c.until
@@ -324,6 +351,9 @@ func (w *world) release(c *call) {
 
 // execute executes a call, or its next piece.
 func (w *world) execute(c *call) {
+	if c.txn != "" && !c.begun {
+		w.comes(c.txn)
+	}
 	c.begun = true
 	if !c.step() {
 		return
@@ -363,7 +393,11 @@ func (w *world) remove(c *call) {
 // fault lets something go wrong with a call, if the dice say so; false: nothing did.
 func (w *world) fault(c *call) bool {
 	f := &w.plan
-	if f.oneIn == 0 || !w.chance(f.oneIn) {
+	n := f.oneIn
+	if n > 0 && f.focus != "" && strings.HasPrefix(c.label, f.focus) {
+		n = min(n, 6)
+	}
+	if !w.chance(n) {
 		return false
 	}
 	kinds := f.faults
