@@ -26,6 +26,25 @@ type Window struct {
 	Parts    int               `json:"parts"`
 	Count    int               `json:"count"`
 	Data     []json.RawMessage `json:"data"`
+
+	Aggregate bool `json:"-"` // Data is one object, of Count records
+}
+
+// UnmarshalJSON reads a window whose data is an array, or the object that AGGREGATE makes of it.
+func (w *Window) UnmarshalJSON(p []byte) error {
+	type plain Window
+	v := struct {
+		*plain
+		Data json.RawMessage `json:"data"`
+	}{plain: (*plain)(w)}
+	if err := json.Unmarshal(p, &v); err != nil || len(v.Data) == 0 {
+		return err
+	}
+	if w.Aggregate = v.Data[0] == '{'; w.Aggregate {
+		w.Data = []json.RawMessage{v.Data}
+		return nil
+	}
+	return json.Unmarshal(v.Data, &w.Data)
 }
 
 // Millis is a time in Unix milliseconds: a number, or MongoDB's date in relaxed extended JSON.

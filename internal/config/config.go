@@ -98,6 +98,7 @@ type Process struct {
 
 	Filter      string `envconfig:"FILTER" desc:"expression that says whether a record is wanted, as in value.temperature > 20; unset: all are"`
 	Map         string `envconfig:"MAP" desc:"expression that makes the new value of a record, after FILTER and before all else, as in {id: value.id, celsius: (value.f - 32) / 1.8}; unset: it stays as it came"`
+	Aggregate   string `envconfig:"AGGREGATE" desc:"what windows are written as, in place of their records: a list of count() sum(f) avg(f) min(f) max(f) stddev(f) first(f) last(f) distinct(f) distinct_approx(f) p50(f) to p99.9(f) top(f, n) collect(f), each of a field and with or without a name, as in count() as n, avg(temperature)"`
 	WindowQuery string `envconfig:"WINDOW_QUERY" desc:"expression that picks the records of the next window from those that wait (expr), as in take(records, 10)"`
 	WindowReady string `envconfig:"WINDOW_READY" desc:"expression that says whether that window is to be emitted now (expr), as in len(window) == 10"`
 
@@ -133,7 +134,7 @@ type Process struct {
 
 // Later are the variables of process that this version does not offer.
 var later = []string{
-	"WINDOW_BYTES", "WINDOW_GAP", "WINDOW_WHEN", "ALLOWED_LATENESS", "AGGREGATE",
+	"WINDOW_BYTES", "WINDOW_GAP", "WINDOW_WHEN", "ALLOWED_LATENESS",
 	"OUTPUT_KEY", "OUTPUT_HEADERS", "OUTPUT_TOPIC", "OUTPUT_COLLECTION", "MONGO_MODE",
 }
 
@@ -171,7 +172,7 @@ func (c *Config) Window() window.Settings {
 
 		Slide: c.WindowSlide, Calendar: emit.Calendar(c.WindowCalendar), Zone: c.WindowTimezone, Offset: c.WindowOffset,
 		EventTime: c.EventTime, EventTimeFormat: c.EventTimeFormat, Late: c.Late, BadField: c.BadField,
-		Filter: c.Filter, Map: c.Map, Query: c.WindowQuery, Ready: c.WindowReady,
+		Aggregate: c.Aggregate, Filter: c.Filter, Map: c.Map, Query: c.WindowQuery, Ready: c.WindowReady,
 		WatermarkDelay: fromPtr(c.WatermarkDelay), WatermarkIdle: fromPtr(c.WatermarkIdle), MaxFuture: fromPtr(c.MaxFuture),
 	}
 	if window.EventTimed(c.Emitter) {

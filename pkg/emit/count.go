@@ -15,17 +15,16 @@ func NewCount(size int, timeout time.Duration) Strategy {
 }
 
 // Traits of count without timeout: windows depend on nothing but the order of the records.
-func (c *count) Traits() Traits { return Traits{Turns: c.timeout > 0} }
+func (c *count) Traits() Traits { return Traits{Turns: c.timeout > 0, Full: c.size} }
 
 func (c *count) Open(q *Queue, now, _ int64) {
-	q.Full = c.size
 	if c.timeout > 0 {
 		q.Due = now + c.timeout
 	}
 }
 
 func (c *count) Ask(q *Queue, _ int64) Cut {
-	if len(q.Records) >= c.size {
+	if q.Len() >= c.size {
 		return Cut{Reason: Count}
 	}
 	return Cut{Reason: Timeout}

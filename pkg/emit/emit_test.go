@@ -67,7 +67,7 @@ func TestCount(t *testing.T) {
 	}
 	q := &emit.Queue{}
 	s.Open(q, 100, 0)
-	if q.Full != 2 || q.Due != 0 {
+	if s.Traits().Full != 2 || q.Due != 0 {
 		t.Errorf("%+v", q)
 	}
 	s = emit.NewCount(2, 1500*time.Millisecond)

@@ -6,11 +6,14 @@ import "github.com/windrow-io/windrow/pkg/record"
 // their time of receipt, of one interval.
 type Queue struct {
 	Records    []record.Record // in the order in which they came
+	Folded     int             // records that are not kept: only the aggregate of them is
 	Since      int64           // when the oldest of them began to wait, Unix milliseconds
 	Start, End int64           // [Start, End): the interval they wait for, Unix milliseconds; both 0 for strategies without
-	Full       int             // how many records fill it; 0: no number does
 	Due        int64           // when time alone will do something, Unix milliseconds; 0: never
 }
+
+// Len is the number of records that wait.
+func (q *Queue) Len() int { return len(q.Records) + q.Folded }
 
 // Cut is a window that a strategy takes from a queue.
 type Cut struct {
@@ -33,6 +36,8 @@ type Traits struct {
 	Asked bool
 	// Turns: windows depend on which records came in which turn.
 	Turns bool
+	// Full: how many records fill a queue; 0: no number does.
+	Full int
 }
 
 // Strategy decides for the queues of a shard. It keeps no state of its own: all there is to remember is in the Queue, and
@@ -44,7 +49,7 @@ type Strategy interface {
 	Span(ms int64) (start, end int64)
 	// Before is the interval that begins next before the one that begins at start.
 	Before(start int64) (s, e int64)
-	// Open is told that the first record of an empty queue comes at the moment now. It sets Full and Due, and for
+	// Open is told that the first record of an empty queue comes at the moment now. It sets Due, and for
 	// strategies with intervals Start and End, if they aren't set by Span (Traits.Received, Event). last is the end of the shard's
 	// last interval.
 	Open(q *Queue, now, last int64)

@@ -20,13 +20,14 @@ const (
 	maxTime = 253402300799999
 )
 
-// Clock reads moments out of records.
+// Clock reads moments out of records. Not safe for concurrent use.
 type Clock struct {
 	ref    Ref
 	format string // "": auto
 	layout string // of package time; "": format is a unit
 	unit   unit
 	zone   *time.Location
+	text   []byte // memory used again
 }
 
 type unit int
@@ -71,15 +72,15 @@ func (c *Clock) Time(r *record.Record) (int64, error) {
 		}
 		return r.Timestamp, nil
 	}
-	var memory [64]byte
-	text, err := c.ref.Text(memory[:0], r)
+	text, err := c.ref.Text(c.text[:0], r)
 	if err != nil {
 		return 0, err
 	}
+	c.text = text
 	ms, ok := c.read(text)
 	if !ok {
 		if len(text) > 64 {
-			text = append(slices.Clip(text[:64]), "…"...)
+			text = append(slices.Clip(text[:64:64]), "…"...)
 		}
 		return 0, fmt.Errorf("%s: %w: %q", c.ref.text, ErrNotTime, text)
 	}

@@ -291,7 +291,7 @@ func Addressed(r *record.Record, stream, pipeline string) (foreign bool, id stri
 	return false, string(letter)
 }
 
-// Window reads a window back from its envelope. Its records are its data: their values are JSON as it stands there, and
+// Window reads a window back from its envelope. Its records are its data, or what AGGREGATE made of them: their values are JSON as it stands there, and
 // of keys, headers and offsets nothing is known any more.
 func Window(letterID string, envelope []byte) (*window.Window, error) {
 	var e struct {
@@ -299,7 +299,7 @@ func Window(letterID string, envelope []byte) (*window.Window, error) {
 		Seq, Start, End                              int64
 		Key                                          *Text
 		Count                                        int
-		Data                                         []json.RawMessage
+		Data                                         json.RawMessage
 	}
 	if err := json.Unmarshal(envelope, &e); err != nil {
 		return nil, fmt.Errorf("no window: %w", err)
@@ -307,14 +307,23 @@ func Window(letterID string, envelope []byte) (*window.Window, error) {
 	if id, _, _ := strings.Cut(letterID, "#"); id != e.ID || id == "" {
 		return nil, fmt.Errorf("the window %q is not that of letter %q", e.ID, letterID)
 	}
-	if e.Count != len(e.Data) {
-		return nil, fmt.Errorf("the window %s says it has %d records, and has %d", e.ID, e.Count, len(e.Data))
-	}
 	w := &window.Window{
 		Stream: e.Stream, Pipeline: e.Pipeline, Shard: e.Shard, Emitter: e.Emitter, Reason: emit.Reason(e.Reason),
 		Keyed: e.Key != nil, Key: e.Key.bytes(), Seq: e.Seq, Start: e.Start, End: e.End, Letter: letterID,
 	}
-	for _, d := range e.Data {
+	if len(e.Data) > 0 && e.Data[0] == '{' {
+		w.Aggregate, w.Folded = true, e.Count
+		w.Records = []record.Record{{Value: bytes.Clone(e.Data), Timestamp: e.Start}}
+		return w, nil
+	}
+	var data []json.RawMessage
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		return nil, fmt.Errorf("the window %s has no data: %w", e.ID, err)
+	}
+	if e.Count != len(data) {
+		return nil, fmt.Errorf("the window %s says it has %d records, and has %d", e.ID, e.Count, len(data))
+	}
+	for _, d := range data {
 		w.Records = append(w.Records, record.Record{Value: bytes.Clone(d), Timestamp: e.Start})
 	}
 	return w, nil

@@ -4,21 +4,25 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/windrow-io/windrow/pkg/emit"
 	"github.com/windrow-io/windrow/pkg/record"
 )
 
 // Change ends the machine under its old settings and makes the one under new ones: waiting records go to the new emitter
 // as if just read. They do so in the new machine's first Step, before its records, so that the windows they make belong
-// to an ordinary decision; Deadline says that this Step is due. Change itself gives nothing: every strategy keeps its
-// records, so nothing is beyond carrying over. Of times of receipt those that are known still count; what has none counts as
-// received at the change, before all that is read after it.
+// to an ordinary decision; Deadline says that this Step is due. Aggregates can't be carried over: they are emitted. Of times of
+// receipt those that are known still count; what has none counts as received at the change, before all that is read after
+// it.
 //
 // Records of several queues go on in the order in which they were read, those of one Step by lane and offset. The window
 // numbers go on, and so does the watermark if the event time stays the same. The old machine is not to be used any more; if the new settings are wrong it is left as it is.
-func (m *Machine) Change(to Settings, now int64, _ Out) (*Machine, error) {
+func (m *Machine) Change(to Settings, now int64, out Out) (*Machine, error) {
 	n, err := New(to, m.shard)
 	if err != nil {
 		return nil, err
+	}
+	if m.folds {
+		m.flush(emit.Changed, out)
 	}
 	n.now, n.seq = max(now, m.now), m.seq
 	n.backlog = m.gather()
@@ -41,7 +45,7 @@ func (m *Machine) gather() backlog {
 	}
 	items := make([]item, 0, m.records)
 	queues := 0
-	for q := m.waiting.first; q != nil; q = q.next {
+	for q := m.waiting.first; q != nil && !m.folds; q = q.next {
 		queues++
 		i := 0
 		for _, t := range q.turns {

@@ -30,7 +30,7 @@ func (m *Machine) ask(q *queue) {
 func (m *Machine) relieve() {
 	for q := m.waiting.first; q != nil && m.bytes > m.limit; {
 		next := q.next
-		if len(q.Records) > 0 {
+		if q.Len() > 0 {
 			m.emitAll(q, emit.Limit)
 		}
 		q = next
@@ -39,13 +39,16 @@ func (m *Machine) relieve() {
 
 // emitAll emits all that waits in q.
 func (m *Machine) emitAll(q *queue, reason emit.Reason) {
-	m.emit(q, q.Records, reason)
-	m.records -= q.kept
-	m.bytes -= q.bytes
-	m.arena.drop(q.live)
-	clear(q.Records)
-	q.Records, q.turns = q.Records[:0], q.turns[:0]
-	q.dated, q.kept, q.bytes, q.live = 0, 0, 0, 0
+	if m.folds {
+		m.emitFolded(q, reason)
+	} else {
+		m.emit(q, q.Records, reason)
+		m.records -= q.kept
+		m.bytes -= q.bytes
+		m.arena.drop(q.live)
+		clear(q.Records)
+		q.Records, *q.holding = q.Records[:0], holding{turns: q.turns[:0]}
+	}
 	if reason == emit.Interval {
 		m.last = max(m.last, q.End)
 	}
@@ -132,7 +135,11 @@ func (m *Machine) emitEmpty(until int64) bool {
 			return false
 		}
 		m.empties--
-		m.hand(nil, emit.Interval, start, end)
+		if m.plan != nil {
+			m.handSummary(nil, emit.Interval, start, end)
+		} else {
+			m.hand(nil, emit.Interval, start, end)
+		}
 		m.last = end
 	}
 }
@@ -143,10 +150,19 @@ func (m *Machine) emit(q *queue, records []record.Record, reason emit.Reason) {
 	if end == 0 && start == 0 {
 		start, end = span(records)
 	}
-	if m.keyed {
-		m.key = append(m.key[:0], q.key...)
+	m.setKey(q)
+	if m.plan != nil {
+		m.handSummary(records, reason, start, end)
+		return
 	}
 	m.hand(records, reason, start, end)
+}
+
+// setKey makes the next window one of q's key.
+func (m *Machine) setKey(q *queue) {
+	if m.keyed {
+		m.key = append(m.key[:0], m.keyOf(q)...)
+	}
 }
 
 func (m *Machine) hand(records []record.Record, reason emit.Reason, start, end int64) {

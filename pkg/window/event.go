@@ -36,6 +36,7 @@ func (m *Machine) joinEvent(r *record.Record) bool {
 			return true
 		}
 	}
+	m.moment = event
 	if !m.place(r, event) {
 		return true
 	}

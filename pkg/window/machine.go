@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/windrow-io/windrow/pkg/aggregate"
 	"github.com/windrow-io/windrow/pkg/emit"
 	"github.com/windrow-io/windrow/pkg/expression"
 	"github.com/windrow-io/windrow/pkg/field"
@@ -25,7 +26,10 @@ type Machine struct {
 	shard    string
 	strategy emit.Strategy
 	traits   emit.Traits
-	placed   bool // records are placed in intervals, by their time of receipt or by their event time
+	placed   bool            // records are placed in intervals, by their time of receipt or by their event time
+	plan     *aggregate.Plan // AGGREGATE; nil: records are kept and emitted
+	folds    bool            // records are folded as they come
+	spanless bool            // the strategy has no intervals: windows span their records' timestamps
 	keyRef   field.Ref
 	keyed    bool
 	clock    *field.Clock // of event time
@@ -48,6 +52,7 @@ type Machine struct {
 	records int    // in the queues, as of the last Step
 	bytes   int64  // of the records, and of the queues
 	arena   arena
+	states  *aggregate.States
 	mark    watermark // of event time
 	counts  Counts
 
@@ -61,17 +66,20 @@ type Machine struct {
 	empties  int            // windows without records that it may still give
 	from     int64          // the interval that the last record was received in; 0 where that doesn't matter
 	to       int64
+	moment   int64    // when the record at hand happened, if the strategy goes by that
 	current  *queue   // without key: the queue that the last record went to
 	touched  []*queue // those that got records; nil where the queue is no more
 	spare    []*queue // to be used again
 	room     int      // for records, in spare
 	// Memory used again and again.
-	window Window
-	name   []byte
-	key    []byte
-	picked []record.Record
-	marks  []bool
-	joinFn func(*record.Record) bool
+	window  Window
+	name    []byte
+	key     []byte
+	picked  []record.Record
+	marks   []bool
+	summary []byte
+	one     [1]record.Record
+	joinFn  func(*record.Record) bool
 }
 
 // backlog are records that a change of settings left to the next Step, which takes them in as if just read.
@@ -118,6 +126,17 @@ func New(s Settings, shard string) (*Machine, error) {
 	if m.traits.Event {
 		m.joinFn = m.joinEvent
 	}
+	if s.Aggregate != "" {
+		if m.plan, err = aggregate.Parse(s.Aggregate); err != nil {
+			return nil, fmt.Errorf("AGGREGATE: %w", err)
+		}
+		m.states = m.plan.NewStates()
+		start, end := m.strategy.Span(0)
+		m.spanless = start == end
+		if m.folds = !m.traits.Asked; m.folds {
+			m.joinFn = m.read(m.joinFn)
+		}
+	}
 	if s.Filter != "" {
 		if m.filter, err = expression.NewFilter(s.Filter); err != nil {
 			return nil, fmt.Errorf("FILTER: %w", err)
@@ -131,7 +150,7 @@ func New(s Settings, shard string) (*Machine, error) {
 	if m.filter != nil || m.mapping != nil {
 		m.joinFn = m.admit(m.joinFn)
 	}
-	m.window = Window{Stream: s.Stream, Pipeline: s.Pipeline, Shard: shard, Emitter: s.Emitter, Keyed: m.keyed}
+	m.window = Window{Stream: s.Stream, Pipeline: s.Pipeline, Shard: shard, Emitter: s.Emitter, Keyed: m.keyed, Aggregate: m.plan != nil}
 	return m, nil
 }
 

@@ -12,24 +12,30 @@ import (
 const (
 	recordCost = 128
 	queueCost  = 256
+	foldedCost = 208 // of a queue whose records are folded, without its state
 )
 
-// queue is what waits for one key, and one interval.
+// queue is what waits for one key, and one interval. There may be millions, of which little more is known than a sum: see
+// what unsafe.Sizeof says before adding to it.
 type queue struct {
 	emit.Queue
-	name    string // in Machine.queues: the interval's start, if the strategy places records by it, and the key
-	key     string // part of name
-	turns   []turn // when the records came, in their order
-	dated   int    // the first ones of Records that turns tells of
-	kept    int    // the first ones of Records that are in the machine's memory
-	bytes   int64  // cost of the records
-	live    int    // bytes of those in the arena
-	order   uint64 // queues are numbered as their first record comes
-	waits   bool   // it is in Machine.waiting
-	touched int    // place in Machine.touched plus one; 0: not there
-	place   int    // place in Machine.due plus one; 0: not there
-
+	*holding          // of the records; nil where they are folded
+	name       string // in Machine.queues: the interval's start, if the strategy places records by it, and the key
+	order      uint64 // queues are numbered as their first record comes
 	prev, next *queue // in Machine.waiting
+	touched    int32  // place in Machine.touched plus one; 0: not there
+	place      int32  // place in Machine.due plus one; 0: not there
+	state      int32  // number of the aggregate's state, if records are folded
+	waits      bool   // it is in Machine.waiting
+}
+
+// holding is what is known of a queue's records.
+type holding struct {
+	turns []turn // when they came, in their order
+	dated int    // the first ones that turns tells of
+	kept  int    // the first ones that are in the machine's memory
+	bytes int64  // their cost
+	live  int    // bytes of those in the arena
 }
 
 // turn says that n records in a row came at the same time.
@@ -62,6 +68,8 @@ func (q *queue) unkeep(size int) int {
 	q.kept--
 	return n
 }
+
+const intervalName = 8 // bytes that appendInterval appends
 
 // appendInterval appends the part of a queue's name that tells its interval, where a strategy has queues for each.
 func appendInterval(p []byte, intervals bool, start int64) []byte {
@@ -117,7 +125,7 @@ func (a *agenda) update(q *queue) {
 		a.remove(q)
 	case q.place == 0:
 		*a = append(*a, q)
-		q.place = len(*a)
+		q.place = int32(len(*a))
 		a.up(q)
 	default:
 		a.up(q)
@@ -130,7 +138,7 @@ func (a *agenda) remove(q *queue) {
 		return
 	}
 	h := *a
-	hole, moved := q.place-1, h[len(h)-1]
+	hole, moved := int(q.place)-1, h[len(h)-1]
 	h[len(h)-1] = nil
 	*a = h[:len(h)-1]
 	q.place = 0
@@ -143,11 +151,11 @@ func (a *agenda) remove(q *queue) {
 
 func (a agenda) put(i int, q *queue) {
 	a[i] = q
-	q.place = i + 1
+	q.place = int32(i) + 1
 }
 
 func (a agenda) up(q *queue) {
-	i := q.place - 1
+	i := int(q.place) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
 		if !sooner(q, a[parent]) {
@@ -160,7 +168,7 @@ func (a agenda) up(q *queue) {
 }
 
 func (a agenda) down(q *queue) {
-	i := q.place - 1
+	i := int(q.place) - 1
 	for {
 		child := 2*i + 1
 		if child >= len(a) {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/windrow-io/windrow/pkg/aggregate"
 	"github.com/windrow-io/windrow/pkg/emit"
 	"github.com/windrow-io/windrow/pkg/expression"
 	"github.com/windrow-io/windrow/pkg/field"
@@ -115,6 +116,8 @@ func (b *block) set(line string) (err error) {
 	duration := func(d *time.Duration, value string) (err error) { *d, err = time.ParseDuration(value); return err }
 	if name, value, ok := strings.Cut(line, ": "); ok { // may have spaces in it
 		switch name {
+		case "aggregate":
+			s.Aggregate = value
 		case "filter":
 			s.Filter = value
 		case "map":
@@ -230,11 +233,17 @@ func (o *tape) Window(w *window.Window) {
 		fmt.Fprintf(&s, " key=%s", w.Key)
 	}
 	fmt.Fprintf(&s, " [%d %d]", w.Start, w.End)
+	if w.Aggregate {
+		fmt.Fprintf(&s, " of %d: %s", w.Count(), w.Records[0].Value)
+	}
 	for i := range w.Records {
+		if w.Aggregate {
+			break
+		}
 		fmt.Fprintf(&s, " %s@%d", w.Records[i].Topic, w.Records[i].Offset)
 	}
 	o.short = append(o.short, s.String())
-	full := fmt.Appendf(nil, "%s %s %s %s %q %d %d %d %v %q %q|", w.ID(0), w.Stream, w.Pipeline, w.Shard, w.Emitter, w.Seq, w.Start, w.End, w.Keyed, w.Key, w.Reason)
+	full := fmt.Appendf(nil, "%s %s %s %s %q %d %d %d %v %q %q %d|", w.ID(0), w.Stream, w.Pipeline, w.Shard, w.Emitter, w.Seq, w.Start, w.End, w.Keyed, w.Key, w.Reason, w.Count())
 	for i := range w.Records {
 		full = w.Records[i].AppendBinary(full)
 	}
@@ -248,6 +257,8 @@ func (o *tape) Reject(r *record.Record, reason error) {
 		word = "late"
 	case errors.Is(reason, expression.ErrFailed) && !errors.Is(reason, field.ErrNotJSON):
 		word = "fails"
+	case errors.Is(reason, aggregate.ErrNotNumber):
+		word = "no number"
 	case errors.Is(reason, field.ErrNotTime):
 		word = "no time"
 	case errors.Is(reason, field.ErrMissing):

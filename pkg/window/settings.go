@@ -10,6 +10,7 @@ import (
 	"time"
 	_ "time/tzdata" // for machines that have no database of time zones
 
+	"github.com/windrow-io/windrow/pkg/aggregate"
 	"github.com/windrow-io/windrow/pkg/emit"
 	"github.com/windrow-io/windrow/pkg/expression"
 	"github.com/windrow-io/windrow/pkg/field"
@@ -41,6 +42,8 @@ type Settings struct {
 	Late            string        `json:"late,omitempty"`            // LATE; "": dead-letter
 
 	BadField string `json:"badField,omitempty"` // BAD_FIELD; "": dead-letter
+
+	Aggregate string `json:"aggregate,omitempty"` // AGGREGATE, see package aggregate; "": windows are their records
 
 	// Expressions, see package expression.
 	Filter string `json:"filter,omitempty"` // FILTER: which records are wanted; "": all
@@ -94,6 +97,11 @@ func (s Settings) Validate() []error {
 	}
 	c.eventTime()
 	c.expressions()
+	if s.Aggregate != "" {
+		if _, err := aggregate.Parse(s.Aggregate); err != nil {
+			c.add("AGGREGATE: %w", err)
+		}
+	}
 	if s.Key != "" {
 		if _, err := field.Parse(s.Key); err != nil {
 			c.add("WINDOW_KEY=%s: %w", s.Key, err)

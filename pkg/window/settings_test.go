@@ -27,6 +27,8 @@ func TestValidate(t *testing.T) {
 		{"expr without expressions", window.Settings{Emitter: "expr", Size: 3}, []string{"WINDOW_SIZE=3 conflicts", "WINDOW_QUERY is missing", "WINDOW_READY is missing"}},
 		{"wrong expressions", window.Settings{Emitter: "expr", Filter: "value.x +", Map: "vlaue", Query: "record", Ready: "len(window)"},
 			[]string{"FILTER: column 9: unexpected token EOF", "MAP: column 1: unknown name vlaue; known are headers, key", "WINDOW_QUERY: column 1: unknown name record; known are now, records, waited\nWINDOW_READY: "}},
+		{"aggregates", window.Settings{Emitter: "count", Size: 3, Aggregate: "count(), sum(v) as total"}, nil},
+		{"wrong aggregates", window.Settings{Emitter: "count", Size: 3, Aggregate: "count(), summ(v)"}, []string{`AGGREGATE: column 10, summ(v): there is no function "summ": use one of count, sum`}},
 		{"expressions of nothing", window.Settings{Emitter: "count", Size: 3, Query: "records", Ready: "true"}, []string{"WINDOW_QUERY=records conflicts with EMITTER=count", "WINDOW_READY=true conflicts"}},
 
 		{"event time without", window.Settings{Emitter: "fixed", Interval: time.Second, Slide: 1, Offset: 2, Calendar: "day", Zone: "UTC", EventTime: "at", EventTimeFormat: "s", WatermarkDelay: 3, WatermarkIdle: 4, MaxFuture: 5, Late: "drop"},

@@ -4,13 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/windrow-io/windrow/pkg/record"
 )
 
 // The form of a snapshot: the version, a fingerprint of settings and shard (8 bytes), flags, now, last, seq, the backlog's
 // records, and the queues in the order in which they began: key, start, end, due, the turns (each the time since the one
-// before, and a number of records), and the records; for event time the watermark: its value, time, and the lanes (topic,
+// before, and a number of records), and the records, or where they are
+// folded their number and the aggregate's state; for event time the watermark: its value, time, and the lanes (topic,
 // partition, mark, last time of records, whether read to the end). Numbers are varints, texts and lists begin with their length.
 const snapshotVersion = 1
 
@@ -38,7 +40,7 @@ func (m *Machine) Snapshot(dst []byte) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(queues))
 	for q := m.waiting.first; q != nil; q = q.next {
-		dst = q.snapshot(dst)
+		dst = m.appendQueue(dst, q)
 	}
 	if m.traits.Event {
 		dst = m.mark.snapshot(dst)
@@ -46,11 +48,17 @@ func (m *Machine) Snapshot(dst []byte) []byte {
 	return dst
 }
 
-func (q *queue) snapshot(dst []byte) []byte {
-	dst = appendText(dst, q.key)
+func (m *Machine) appendQueue(dst []byte, q *queue) []byte {
+	dst = appendText(dst, m.keyOf(q))
 	dst = binary.AppendVarint(dst, q.Start)
 	dst = binary.AppendVarint(dst, q.End)
 	dst = binary.AppendVarint(dst, q.Due)
+	if m.folds {
+		if dst = binary.AppendUvarint(dst, uint64(q.Folded)); q.Folded > 0 {
+			dst = m.states.Snapshot(dst, q.state)
+		}
+		return dst
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(q.turns)))
 	var before int64
 	for _, t := range q.turns {
@@ -131,7 +139,7 @@ func (m *Machine) restoreQueue(r *reader) {
 		r.fail()
 		return
 	}
-	q := m.add(name, len(name)-len(key))
+	q := m.add(name)
 	m.strategy.Open(&q.Queue, m.now, m.last) // sets what is not in the snapshot
 	q.Start, q.End, q.Due = start, end, due
 	q.waits = true
@@ -142,7 +150,30 @@ func (m *Machine) restoreQueue(r *reader) {
 	if m.only() {
 		m.current = q
 	}
+	if m.folds {
+		m.restoreFolded(q, r)
+		return
+	}
 	m.restoreRecords(q, r)
+}
+
+func (m *Machine) restoreFolded(q *queue, r *reader) {
+	n := r.number()
+	if n == 0 && !m.s.EmitEmpty || m.traits.Full > 0 && n >= m.traits.Full {
+		r.fail()
+	}
+	if r.err != nil || n == 0 {
+		return
+	}
+	state, rest, err := m.states.Restore(r.p)
+	if err != nil {
+		r.fail()
+		return
+	}
+	r.p = rest
+	q.Folded, q.state = n, state
+	m.records += n
+	m.bytes += int64(m.states.Grown(state))
 }
 
 func (m *Machine) restoreRecords(q *queue, r *reader) {
@@ -158,7 +189,7 @@ func (m *Machine) restoreRecords(q *queue, r *reader) {
 		q.turns = append(q.turns, turn{at, n})
 		total += n
 	}
-	if total > len(r.p) || total == 0 && !m.s.EmitEmpty || q.Full > 0 && total >= q.Full {
+	if total > len(r.p) || total == 0 && !m.s.EmitEmpty || m.traits.Full > 0 && total >= m.traits.Full {
 		r.fail()
 		return
 	}
@@ -230,6 +261,17 @@ func (r *reader) time() int64 {
 		return 0
 	}
 	return t
+}
+
+// number reads a number of things.
+func (r *reader) number() int {
+	v, n := binary.Uvarint(r.p)
+	if n <= 0 || v > math.MaxInt32 {
+		r.fail()
+		return 0
+	}
+	r.p = r.p[n:]
+	return int(v)
 }
 
 // count reads a number of things that take at least one byte each.

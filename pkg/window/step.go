@@ -68,10 +68,10 @@ func (m *Machine) join(r *record.Record) bool {
 		}
 	}
 	m.put(q, r, at)
-	if m.traits.Received {
+	if m.traits.Received && !m.folds {
 		q.Records[len(q.Records)-1].Received = at
 	}
-	if len(q.Records) == q.Full {
+	if q.Len() == m.traits.Full {
 		m.ask(q)
 	}
 	if m.bytes > m.limit {
@@ -82,8 +82,12 @@ func (m *Machine) join(r *record.Record) bool {
 
 // put lets r wait in q.
 func (m *Machine) put(q *queue, r *record.Record, at int64) {
-	if len(q.Records) == 0 {
+	if q.Len() == 0 {
 		m.begin(q, at)
+	}
+	if m.folds {
+		m.fold(q, r)
+		return
 	}
 	q.Records = append(q.Records, *r)
 	cost := cost(r)
@@ -91,7 +95,7 @@ func (m *Machine) put(q *queue, r *record.Record, at int64) {
 	m.bytes += cost
 	if q.touched == 0 {
 		m.touched = append(m.touched, q)
-		q.touched = len(m.touched)
+		q.touched = int32(len(m.touched))
 	}
 }
 
@@ -154,7 +158,7 @@ func (m *Machine) reject(r *record.Record, err error) {
 func (m *Machine) queue() *queue {
 	q := m.queues[string(m.name)]
 	if q == nil {
-		q = m.add(string(m.name), len(appendInterval(nil, m.placed, 0)))
+		q = m.add(string(m.name))
 		q.Start, q.End = m.from, m.to
 	}
 	if !m.keyed {
@@ -164,7 +168,7 @@ func (m *Machine) queue() *queue {
 }
 
 // add makes an empty queue.
-func (m *Machine) add(name string, prefix int) *queue {
+func (m *Machine) add(name string) *queue {
 	var q *queue
 	if n := len(m.spare); n > 0 {
 		q = m.spare[n-1]
@@ -173,8 +177,11 @@ func (m *Machine) add(name string, prefix int) *queue {
 		m.room -= cap(q.Records)
 	} else {
 		q = &queue{}
+		if !m.folds {
+			q.holding = &holding{}
+		}
 	}
-	q.name, q.key = name, name[prefix:]
+	q.name = name
 	m.queues[name] = q
 	m.bytes += m.cost(q)
 	return q
@@ -183,10 +190,21 @@ func (m *Machine) add(name string, prefix int) *queue {
 // only reports whether there is one queue and no other: no keys, no intervals.
 func (m *Machine) only() bool { return !m.keyed && !m.placed }
 
+// keyOf is the part of q's name that its records have in common.
+func (m *Machine) keyOf(q *queue) string {
+	if m.placed {
+		return q.name[intervalName:]
+	}
+	return q.name
+}
+
 // cost is what a queue takes in memory besides its records.
 func (m *Machine) cost(q *queue) int64 {
-	if m.only() {
+	switch {
+	case m.only():
 		return 0
+	case m.folds:
+		return foldedCost + int64(m.plan.Size()) + int64(len(q.name))
 	}
 	return queueCost + int64(len(q.name))
 }
@@ -212,7 +230,7 @@ func (m *Machine) end(q *queue) {
 	m.due.remove(q)
 	q.Due = 0
 	if q.touched > 0 {
-		if q.touched == len(m.touched) {
+		if int(q.touched) == len(m.touched) {
 			m.touched = m.touched[:q.touched-1]
 		} else {
 			m.touched[q.touched-1] = nil
@@ -229,7 +247,7 @@ func (m *Machine) end(q *queue) {
 	}
 	if len(m.spare) < maxSpare && m.room+cap(q.Records) <= maxSpareRecords {
 		m.room += cap(q.Records)
-		*q = queue{Queue: emit.Queue{Records: q.Records}, turns: q.turns}
+		*q = queue{Queue: emit.Queue{Records: q.Records}, holding: q.holding}
 		m.spare = append(m.spare, q)
 	}
 }
@@ -256,7 +274,7 @@ func (m *Machine) close() {
 		if q == nil {
 			return
 		}
-		if len(q.Records) > 0 {
+		if q.Len() > 0 {
 			m.ask(q)
 			continue
 		}

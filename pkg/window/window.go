@@ -23,6 +23,8 @@ type Window struct {
 	Seq                     int64  // number within the shard, from 0
 	Start, End              int64  // Unix milliseconds; [Start, End) for time windows, least and greatest record timestamp else
 	Records                 []record.Record
+	Aggregate               bool   // Records is one record, whose value is a JSON object: what AGGREGATE made of the window
+	Folded                  int    // how many records that was, then
 	Result                  []byte // what the handler made of the window: replaces the default output when not nil
 	Letter                  string // the id of the dead letter that it comes again from; empty: it comes for the first time
 }
@@ -53,8 +55,8 @@ func (w *Window) ID(part int) string {
 	p = binary.AppendVarint(p, w.Start)
 	p = binary.AppendVarint(p, w.End)
 	p = binary.AppendVarint(p, w.Seq)
-	p = binary.AppendUvarint(p, uint64(len(w.Records)))
-	if n := len(w.Records); n > 0 {
+	p = binary.AppendUvarint(p, uint64(w.Count()))
+	if n := len(w.Records); n > 0 && !w.Aggregate {
 		p = appendPlace(p, &w.Records[0])
 		p = appendPlace(p, &w.Records[n-1])
 	}
@@ -62,6 +64,14 @@ func (w *Window) ID(part int) string {
 	p = binary.AppendVarint(p, int64(part))
 	sum := sha256.Sum256(p)
 	return hex.EncodeToString(sum[:16])
+}
+
+// Count is the number of the window's records, whether they are in it or their aggregate is.
+func (w *Window) Count() int {
+	if w.Aggregate {
+		return w.Folded
+	}
+	return len(w.Records)
 }
 
 // LetterID is the identity of the window's dead letter: ID, and after a # how often it was a dead letter before, if it was.

@@ -41,7 +41,7 @@ const around = record.HeaderLen + 192
 func (g *group) Add(now int64, w *window.Window) {
 	g.n++
 	g.sink.meter.Windows.Inc()
-	g.sink.meter.Records.Add(float64(len(w.Records)))
+	g.sink.meter.Records.Add(float64(w.Count()))
 	if !g.out.begun() {
 		g.out.begin(g.sink.out.limits(), g.home)
 	}

@@ -67,7 +67,7 @@ func base(w *window.Window, id string) int {
 func (d *documents) fields(dst []byte, w *window.Window, form sink.Output, part int) []byte {
 	s := d.spans[part]
 	if form == sink.OutputData {
-		return d.data(dst, s)
+		return d.data(dst, w, s)
 	}
 	dst = stringField(dst, "stream", w.Stream)
 	dst = stringField(dst, "pipeline", w.Pipeline)
@@ -89,11 +89,19 @@ func (d *documents) fields(dst []byte, w *window.Window, form sink.Output, part 
 		dst = intField(dst, "part", int64(part))
 		dst = intField(dst, "parts", int64(len(d.spans)))
 	}
+	if w.Aggregate {
+		s.Count = w.Folded
+	}
 	dst = intField(dst, "count", int64(s.Count))
-	return d.data(dst, s)
+	return d.data(dst, w, d.spans[part])
 }
 
-func (d *documents) data(dst []byte, s envelope.Span) []byte {
+// data appends the field of that name: the values of a part, or the one that is the aggregate of the window.
+func (d *documents) data(dst []byte, w *window.Window, s envelope.Span) []byte {
+	if w.Aggregate {
+		v := d.values[0]
+		return append(open(dst, v.t, "data"), d.bytes[v.from:v.to]...)
+	}
 	dst, at := begin(open(dst, bson.TypeArray, "data"))
 	n := 0
 	for i := s.From; i < s.To; i++ {

@@ -39,7 +39,7 @@ type group struct {
 func (g *group) Add(now int64, w *window.Window) {
 	g.n++
 	g.sink.meter.Windows.Inc()
-	g.sink.meter.Records.Add(float64(len(w.Records)))
+	g.sink.meter.Records.Add(float64(w.Count()))
 	id := w.ID(0)
 	switch {
 	case w.Result != nil:

@@ -15,7 +15,8 @@ import (
 func testWindows(t *testing.T, b Backend) {
 	target, g := open(t, b, sink.OutputWindow)
 	windows := []*window.Window{Window(0, Odd()...), Window(1, []byte(`{"n":1}`), []byte(`{"n":2}`)),
-		Keyed([]byte("device-7"), 2, []byte(`{"n":3}`)), Keyed([]byte("device-8"), 3, []byte(`4`), nil)}
+		Keyed([]byte("device-7"), 2, []byte(`{"n":3}`)), Keyed([]byte("device-8"), 3, []byte(`4`), nil),
+		Aggregated([]byte("device-9"), 4, 1000, `{"count":1000,"avg_v":2.5,"top_v":[{"value":"x","count":3}]}`)}
 	write(t, target, g, windows...)
 	out, dead := target.Read(t)
 	noDead(t, dead)
@@ -40,7 +41,7 @@ func checkKey(t *testing.T, b Backend, it Item, w *window.Window) {
 
 func testData(t *testing.T, b Backend) {
 	target, g := open(t, b, sink.OutputData)
-	windows := []*window.Window{Keyed([]byte("a"), 0, Odd()...), Keyed([]byte("a"), 1, []byte(`{"n":1}`), nil), Keyed([]byte("a"), 2)}
+	windows := []*window.Window{Keyed([]byte("a"), 0, Odd()...), Keyed([]byte("a"), 1, []byte(`{"n":1}`), nil), Keyed([]byte("a"), 2), Aggregated([]byte("a"), 3, 7, `{"count":7}`)}
 	write(t, target, g, windows...)
 	out, dead := target.Read(t)
 	noDead(t, dead)

@@ -103,6 +103,14 @@ func Keyed(key []byte, seq int64, values ...[]byte) *window.Window {
 	return w
 }
 
+// Aggregated makes a window of a key that is written as this JSON object, which n records have come to.
+func Aggregated(key []byte, seq int64, n int, result string) *window.Window {
+	w := Keyed(key, seq, []byte(result))
+	w.Aggregate, w.Folded = true, n
+	w.Records[0] = record.Record{Key: key, Value: []byte(result), Timestamp: w.End}
+	return w
+}
+
 // Odd are values of every kind that a topic may hold.
 func Odd() [][]byte {
 	deep := strings.Repeat(`{"a":[`, 150) + "1" + strings.Repeat(`]}`, 150)
@@ -195,9 +203,13 @@ func show(v any) string {
 
 // envelope is what a whole window must look like.
 func envelope(w *window.Window) map[string]any {
-	data := []any{}
+	list := []any{}
 	for i := range w.Records {
-		data = append(data, As(w.Records[i].Value))
+		list = append(list, As(w.Records[i].Value))
+	}
+	var data any = list
+	if w.Aggregate {
+		data = list[0]
 	}
 	var key any
 	if w.Keyed {
@@ -207,7 +219,7 @@ func envelope(w *window.Window) map[string]any {
 	}
 	return map[string]any{"id": w.ID(0), "stream": w.Stream, "pipeline": w.Pipeline, "shard": w.Shard, "seq": w.Seq,
 		"key": key, "emitter": w.Emitter, "reason": string(w.Reason), "start": w.Start, "end": w.End,
-		"count": len(w.Records), "data": data}
+		"count": w.Count(), "data": data}
 }
 
 // text is how a key or header appears in JSON: never as the JSON it may look like.

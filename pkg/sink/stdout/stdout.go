@@ -72,7 +72,7 @@ type group struct {
 func (g *group) Add(_ int64, w *window.Window) {
 	g.n++
 	g.sink.meter.Windows.Inc()
-	g.sink.meter.Records.Add(float64(len(w.Records)))
+	g.sink.meter.Records.Add(float64(w.Count()))
 	switch {
 	case w.Result != nil:
 		g.line(func(d []byte) []byte { return envelope.AppendAs(d, w.Result, envelope.FormOf(w.Result)) })

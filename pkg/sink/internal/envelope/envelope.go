@@ -1,7 +1,7 @@
 // Package envelope gives windows and dead letters their form as JSON.
 //
 // A window is one object, {"id","stream","pipeline","shard","seq","key","emitter","reason","start","end","count","data"},
-// its data the records' values byte for byte as they came. Times are Unix milliseconds. A window over the sink's limit is
+// its data the records' values byte for byte as they came, or the object that AGGREGATE made of them. Times are Unix milliseconds. A window over the sink's limit is
 // cut into parts: objects of the same form, each with an id and a count of its own, that also say "part" and "parts".
 //
 // Nothing is copied or reflected on before the final append, and an Encoder's memory is reused: what a window costs
@@ -21,6 +21,8 @@ import (
 type Encoder struct {
 	json  field.Checker
 	w     *window.Window
+	begin string // of the data
+	end   string
 	array bool   // the data alone
 	head  []byte // what the parts have in common: "stream" to "end"
 	opens []byte // what comes before the parts' data
@@ -47,6 +49,9 @@ type Part struct {
 // the next Plan.
 func (e *Encoder) Plan(w *window.Window, id string, form sink.Output, limit int) (parts []Part, left []int) {
 	e.w, e.array = w, form == sink.OutputData
+	if e.begin, e.end = "[", "]"; w.Aggregate {
+		e.begin, e.end = "", "" // the object that the one record is
+	}
 	n, total := len(w.Records), 0
 	e.head = e.head[:0]
 	e.forms, e.sizes = slices.Grow(e.forms[:0], n)[:n], slices.Grow(e.sizes[:0], n)[:n]
@@ -78,7 +83,7 @@ func (e *Encoder) Plan(w *window.Window, id string, form sink.Output, limit int)
 		p := Part{ID: id, Span: s, from: len(e.opens)}
 		e.open(&p, i)
 		p.to = len(e.opens)
-		p.Size = p.to - p.from + s.Size + len(e.close())
+		p.Size = p.to - p.from + s.Size + e.closing()
 		if s.Count > 0 {
 			p.Size-- // the last value has no comma
 		}
@@ -128,7 +133,7 @@ func appendKey(dst []byte, w *window.Window) []byte {
 func (e *Encoder) open(p *Part, seq int) {
 	d := e.opens
 	if e.array {
-		e.opens = append(d, '[')
+		e.opens = append(d, e.begin...)
 		return
 	}
 	d = append(d, `{"id":`...)
@@ -141,16 +146,21 @@ func (e *Encoder) open(p *Part, seq int) {
 		d = strconv.AppendInt(d, int64(len(e.spans)), 10)
 	}
 	d = append(d, `,"count":`...)
-	d = strconv.AppendInt(d, int64(p.Span.Count), 10)
-	e.opens = append(d, `,"data":[`...)
+	count := p.Span.Count
+	if e.w.Aggregate {
+		count = e.w.Folded
+	}
+	d = strconv.AppendInt(d, int64(count), 10)
+	d = append(d, `,"data":`...)
+	e.opens = append(d, e.begin...)
 }
 
-// close is what comes after the data.
-func (e *Encoder) close() string {
+// closing is the size of what comes after the data.
+func (e *Encoder) closing() int {
 	if e.array {
-		return "]"
+		return len(e.end)
 	}
-	return "]}"
+	return len(e.end) + len("}")
 }
 
 // Append appends a part of the window last planned.
@@ -170,5 +180,9 @@ func (e *Encoder) Append(dst []byte, p *Part) []byte {
 	if p.Span.Count > 0 {
 		dst = dst[:len(dst)-1] // the last comma
 	}
-	return append(dst, e.close()...)
+	dst = append(dst, e.end...)
+	if !e.array {
+		dst = append(dst, '}')
+	}
+	return dst
 }
