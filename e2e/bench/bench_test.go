@@ -4,7 +4,7 @@
 //	go test ./bench -run '^$' -bench . -benchtime 1x -v
 //
 // BENCH_RECORDS (2000000), BENCH_ROUNDS (3) and BENCH_SECONDS (10, of latency) change the size. BENCH_PROFILE names a folder
-// for processor profiles of the programs, taken over the first ten seconds of a round, and their heaps at its end.
+// for processor profiles of the programs, taken over the first ten seconds of a round, and their heaps and metrics at its end.
 package bench
 
 import (
@@ -56,7 +56,8 @@ func (u usage) perMillion(records int) float64 { return u.cpu.Seconds() / float6
 
 // result is one round of one side.
 type result struct {
-	wall  time.Duration
+	start time.Duration // until the first window is out
+	wall  time.Duration // from then until all are
 	parts map[string]usage
 }
 
@@ -91,14 +92,14 @@ func count(b *testing.B, codec string) {
 	}
 	bare, our := median(bares), median(ours)
 	fmt.Printf("\n%d records of 200 bytes, %d partitions, compression %s, windows of %d; median of %d rounds\n", records, partitions, codec, windowSize, rounds)
-	fmt.Printf("%-16s %12s %22s %10s\n", "", "records/s", "CPU-s per million", "peak MiB")
+	fmt.Printf("%-16s %10s %12s %22s %10s\n", "", "start s", "records/s", "CPU-s per million", "peak MiB")
 	rate := func(r result) float64 { return float64(records) / r.wall.Seconds() }
 	line := func(name string, r result, u usage, total bool) {
-		speed := ""
+		start, speed := "", ""
 		if total {
-			speed = fmt.Sprintf("%.0f", rate(r))
+			start, speed = fmt.Sprintf("%.1f", r.start.Seconds()), fmt.Sprintf("%.0f", rate(r))
 		}
-		fmt.Printf("%-16s %12s %22.3f %10d\n", name, speed, u.perMillion(records), u.mib)
+		fmt.Printf("%-16s %10s %12s %22.3f %10d\n", name, start, speed, u.perMillion(records), u.mib)
 	}
 	line("bare franz-go", bare, usage{cpu: bare.cpu(), mib: bare.parts["bare"].mib}, true)
 	all := usage{cpu: our.cpu()}
@@ -110,7 +111,7 @@ func count(b *testing.B, codec string) {
 		line("  "+name, our, our.parts[name], false)
 	}
 	cpuRatio, rateRatio := our.cpu().Seconds()/bare.cpu().Seconds(), rate(our)/rate(bare)
-	fmt.Printf("%-16s %11.2fx %21.2fx\n\n", "ratio", rateRatio, cpuRatio)
+	fmt.Printf("%-16s %10s %11.2fx %21.2fx\n\n", "ratio", "", rateRatio, cpuRatio)
 	b.ReportMetric(cpuRatio, "cpu/bare")
 	b.ReportMetric(rateRatio, "rate/bare")
 	b.ReportMetric(0, "ns/op")
@@ -154,10 +155,11 @@ func load(b *testing.B, kafka *lab.KafkaServer, codec string, records int) {
 func bare(b *testing.B, kafka *lab.KafkaServer, in, out string, records int) result {
 	begin := time.Now()
 	p := lab.StartWith(b, "bare", []string{kafka.Addr, in, out, strconv.Itoa(records)})
+	first := firstWindow(b, kafka, out)
 	if code := p.Wait(b, 5*time.Minute); code != 0 {
 		b.Fatalf("the bare loop ended with %d", code)
 	}
-	r := result{wall: time.Since(begin), parts: map[string]usage{"bare": bareUsage(b, p)}}
+	r := result{start: first.Sub(begin), wall: time.Since(first), parts: map[string]usage{"bare": bareUsage(b, p)}}
 	requireWindows(b, kafka, out, records)
 	return r
 }
@@ -209,31 +211,41 @@ func windrow(b *testing.B, kafka *lab.KafkaServer, out string, records int) resu
 	begin := time.Now()
 	p := start(b, kafka, "events", out)
 	profiles := p.profile(b, out)
+	first := firstWindow(b, kafka, out)
 	p.waitWindows(b, kafka, out, records/windowSize)
-	r := result{wall: time.Since(begin), parts: p.used(b)}
+	r := result{start: first.Sub(begin), wall: time.Since(first), parts: p.used(b)}
 	profiles()
 	p.stop(b)
 	requireWindows(b, kafka, out, records)
 	return r
 }
 
+// end is the sum of the offsets at the end of a topic's partitions.
+func end(b *testing.B, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string) (sum int) {
+	offsets, err := list(b.Context(), topic)
+	if err == nil {
+		err = offsets.Error()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	offsets.Each(func(o kadm.ListedOffset) { sum += int(o.Offset) })
+	return sum
+}
+
+// firstWindow waits until out holds something, and tells when it did.
+func firstWindow(b *testing.B, kafka *lab.KafkaServer, out string) time.Time {
+	admin := kafka.Admin(b)
+	lab.WaitFor(b, time.Minute, "the first window", func() bool { return end(b, admin.ListEndOffsets, out) > 0 })
+	return time.Now()
+}
+
 // waitWindows waits until out holds that many windows, all committed. Asking the programs costs them processor time, and
 // reading the topic costs it everybody: the topic's end tells first when asking is worth while.
 func (p parts) waitWindows(b *testing.B, kafka *lab.KafkaServer, out string, windows int) {
 	admin := kafka.Admin(b)
-	end := func(list func(context.Context, ...string) (kadm.ListedOffsets, error)) (sum int) {
-		offsets, err := list(b.Context(), out)
-		if err == nil {
-			err = offsets.Error()
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-		offsets.Each(func(o kadm.ListedOffset) { sum += int(o.Offset) })
-		return sum
-	}
 	lab.WaitFor(b, 5*time.Minute, fmt.Sprintf("%d windows", windows), func() bool {
-		return end(admin.ListEndOffsets) >= windows // markers count as well
+		return end(b, admin.ListEndOffsets, out) >= windows // markers count as well
 	})
 	lab.WaitFor(b, time.Minute, fmt.Sprintf("%d windows emitted", windows), func() bool {
 		n := 0.0
@@ -248,10 +260,10 @@ func (p parts) waitWindows(b *testing.B, kafka *lab.KafkaServer, out string, win
 	})
 	before := -1
 	lab.WaitFor(b, time.Minute, "the last transaction", func() bool {
-		all := end(admin.ListEndOffsets)
+		all := end(b, admin.ListEndOffsets, out)
 		same := all == before
 		before = all
-		return same && end(admin.ListCommittedOffsets) == all
+		return same && end(b, admin.ListCommittedOffsets, out) == all
 	})
 }
 
