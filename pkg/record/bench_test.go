@@ -70,6 +70,19 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
+// BenchmarkGrow fills a builder that has no memory yet to a mebibyte, with values of 20 KB: windows of 100 records.
+func BenchmarkGrow(b *testing.B) {
+	value := make([]byte, 20<<10)
+	b.SetBytes(1 << 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		var batch Builder
+		for batch.SizeWith(0, len(value), 0) <= 1<<20 {
+			batch.Add(0, nil, value)
+		}
+	}
+}
+
 func BenchmarkCRC(b *testing.B) {
 	v := sensorBatch(b, None, 1000)
 	b.SetBytes(int64(len(v.Raw)))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"math/bits"
 )
 
 // Producer is who writes batches: Kafka's producer id and epoch. Sequence numbers are counted by the caller.
@@ -76,12 +77,30 @@ func (b *Builder) beginValue(timestamp int64, key []byte, value, headers int) {
 	since, delta := timestamp-b.first, int64(b.count)
 	length := 1 + varintLen(since) + varintLen(delta) + sizedLen(key) + value + headers
 
+	b.reserve(length + binary.MaxVarintLen64)
 	p := appendVarint(b.plain, int64(length))
 	p = append(p, 0) // attributes, of which none is defined
 	p = appendVarint(p, since)
 	p = appendVarint(p, delta)
 	b.plain = appendSized(p, key)
 	b.count++
+}
+
+// doubled is the size in bytes up to which a batch's memory grows by powers of two. Batches end by it as a rule, and append,
+// which grows large memory by a quarter each time, would copy what they hold four times over on the way.
+const doubled = 1 << 20
+
+// reserve sees to it that n bytes more have room.
+func (b *Builder) reserve(n int) {
+	need := len(b.plain) + n
+	if need <= cap(b.plain) {
+		return
+	}
+	size := need + need/4
+	if need <= doubled {
+		size = 1 << bits.Len(uint(need-1))
+	}
+	b.plain = append(make([]byte, 0, size), b.plain...)
 }
 
 // Len is the number of records added.
