@@ -54,7 +54,7 @@ func (w *Job) CreateTopics(partitions int) {
 // common are the settings of every program of the stream.
 func (w *Job) common() []string {
 	return append([]string{
-		"STREAM=" + w.Stream, "REDIS_URL=" + w.Redis.URL, "KAFKA_BROKERS=" + w.Kafka.Addr,
+		"STREAM=" + w.Stream, "REDIS_URL=" + w.Redis.URL, "KAFKA_BROKERS=" + w.Kafka.Brokers(),
 		"LOG_FORMAT=console", "LOG_LEVEL=debug", "SHUTDOWN_TIMEOUT=20s",
 	}, w.Env...)
 }

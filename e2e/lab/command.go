@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -136,4 +137,19 @@ func showOnFailure(t testing.TB, name string, log *logBuffer) {
 			t.Logf("---- log of %s\n%s", name, log.tail())
 		}
 	})
+}
+
+// memory is a value of the process's status, in bytes.
+func (c *command) memory(field string) (int, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.pid()))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, field); ok {
+			kib, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("%s: the system does not tell its %s", c.name, field)
 }

@@ -30,14 +30,16 @@ func KafkaVersion() string {
 	return DefaultKafkaVersion
 }
 
-// KafkaServer is an Apache Kafka of one node, broker and controller in one process (KRaft), with a data directory that
-// outlives its restarts.
+// KafkaServer is a node of Apache Kafka, broker and controller in one process (KRaft), with a data directory that outlives
+// its restarts. It is the only one of its cluster, or one of several: see KafkaCluster.
 type KafkaServer struct {
 	Addr   string  // host:port of the plain listener
 	Secure *Secure // the TLS listeners, if asked for
 	Proxy  *Proxy  // the listener behind a proxy, if asked for
 
-	dir     string // data, properties
+	seeds   []string // the plain listeners of all nodes
+	id      int32    // of the node
+	dir     string   // data, properties
 	options kafkaOptions
 	log     *logBuffer
 	command *command
@@ -93,44 +95,101 @@ func Kafka(t testing.TB, options ...KafkaOption) *KafkaServer {
 	return k
 }
 
+// KafkaCluster returns three running nodes of one cluster, on which every topic has three replicas, and a write is
+// acknowledged when two have it. They end with the test.
+func KafkaCluster(t testing.TB, options ...KafkaOption) []*KafkaServer {
+	t.Helper()
+	const size = 3
+	nodes, err := newNodes(t.TempDir(), size, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan error, size)
+	for _, k := range nodes {
+		t.Cleanup(func() {
+			if k.command != nil {
+				k.command.kill()
+			}
+		})
+		showOnFailure(t, fmt.Sprintf("kafka %d", k.id), k.log)
+		go func() { started <- k.start() }() // none answers before there is a majority
+	}
+	for range nodes {
+		if err := <-started; err != nil {
+			t.Fatal(err)
+		}
+	}
+	return nodes
+}
+
 func newKafka(dir string, options ...KafkaOption) (*KafkaServer, error) {
-	k := &KafkaServer{dir: dir, log: &logBuffer{}}
-	for _, o := range options {
-		o(&k.options)
-	}
-	port, err := freePort()
+	nodes, err := newNodes(dir, 1, options...)
 	if err != nil {
 		return nil, err
 	}
-	k.Addr = address(port)
-	controller, err := freePort()
-	if err != nil {
-		return nil, err
+	return nodes[0], nil
+}
+
+// newNodes makes the nodes of a cluster, not started yet.
+func newNodes(dir string, size int, options ...KafkaOption) ([]*KafkaServer, error) {
+	nodes := make([]*KafkaServer, size)
+	seeds, controllers := make([]string, size), make([]string, size)
+	for i := range nodes {
+		for _, addr := range []*string{&seeds[i], &controllers[i]} {
+			port, err := freePort()
+			if err != nil {
+				return nil, err
+			}
+			*addr = address(port)
+		}
 	}
+	for i := range nodes {
+		at := dir
+		if size > 1 {
+			at = filepath.Join(dir, fmt.Sprint(i+1))
+			if err := os.MkdirAll(at, 0o700); err != nil {
+				return nil, err
+			}
+		}
+		k := &KafkaServer{Addr: seeds[i], seeds: seeds, id: int32(i + 1), dir: at, log: &logBuffer{}}
+		for _, o := range options {
+			o(&k.options)
+		}
+		if err := k.configure(controllers); err != nil {
+			return nil, err
+		}
+		nodes[i] = k
+	}
+	return nodes, nil
+}
+
+// configure writes the node's configuration; controllers are the addresses of all nodes' controllers.
+func (k *KafkaServer) configure(controllers []string) error {
 	listeners := listenerList{{name: "PLAINTEXT", protocol: "PLAINTEXT", addr: k.Addr}}
 	var properties []string
+	var err error
 	if k.options.proxied {
 		behind, err := freePort()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if k.Proxy, err = newProxy(address(behind)); err != nil {
-			return nil, err
+			return err
 		}
 		listeners = append(listeners, listener{name: "PROXIED", protocol: "PLAINTEXT", addr: address(behind), advertised: k.Proxy.Addr})
 	}
 	if k.options.secure {
-		if k.Secure, err = newSecure(filepath.Join(dir, "tls")); err != nil {
-			return nil, err
+		if k.Secure, err = newSecure(filepath.Join(k.dir, "tls")); err != nil {
+			return err
 		}
 		listeners = append(listeners, k.Secure.listeners()...)
 		properties = k.Secure.properties()
 	}
-	properties = slices.Concat(defaultProperties(dir, address(controller), listeners), properties, k.options.properties)
+	properties = slices.Concat(k.defaultProperties(controllers, listeners), properties, k.options.properties)
 	if err := os.WriteFile(k.file("server.properties"), []byte(strings.Join(properties, "\n")+"\n"), 0o600); err != nil {
-		return nil, err
+		return err
 	}
-	return k, writeLogging(dir)
+	return writeLogging(k.dir)
 }
 
 func (k *KafkaServer) file(name string) string { return filepath.Join(k.dir, name) }
@@ -147,7 +206,13 @@ func (ls listenerList) join(f func(listener) string) string {
 	return strings.Join(parts, ",")
 }
 
-func defaultProperties(dir, controller string, listeners listenerList) []string {
+func (k *KafkaServer) defaultProperties(controllers []string, listeners listenerList) []string {
+	voters := make([]string, len(controllers))
+	for i, c := range controllers {
+		voters[i] = fmt.Sprintf("%d@%s", i+1, c)
+	}
+	replicas := fmt.Sprint(len(controllers))
+	minISR := fmt.Sprint(max(1, len(controllers)-1))
 	at := func(l listener) string { return l.name + "://" + l.addr }
 	advertised := func(l listener) string {
 		if l.advertised != "" {
@@ -158,26 +223,28 @@ func defaultProperties(dir, controller string, listeners listenerList) []string 
 	protocol := func(l listener) string { return l.name + ":" + l.protocol }
 	return []string{
 		"process.roles=broker,controller",
-		"node.id=1",
-		"controller.quorum.voters=1@" + controller,
+		fmt.Sprint("node.id=", k.id),
+		"controller.quorum.voters=" + strings.Join(voters, ","),
 		"controller.listener.names=CONTROLLER",
-		"listeners=" + listeners.join(at) + ",CONTROLLER://" + controller,
+		"listeners=" + listeners.join(at) + ",CONTROLLER://" + controllers[k.id-1],
 		"advertised.listeners=" + listeners.join(advertised),
 		"listener.security.protocol.map=CONTROLLER:PLAINTEXT," + listeners.join(protocol),
-		"log.dirs=" + filepath.Join(dir, "log"),
+		"log.dirs=" + k.file("log"),
 		"num.partitions=4",
 		"group.initial.rebalance.delay.ms=0",
 		"num.network.threads=2",
 		"num.io.threads=4",
 		"log.cleaner.dedupe.buffer.size=16777216",
-		// One node holds every internal topic.
-		"offsets.topic.replication.factor=1",
+		// Every node holds every topic.
+		"default.replication.factor=" + replicas,
+		"min.insync.replicas=" + minISR,
+		"offsets.topic.replication.factor=" + replicas,
 		"offsets.topic.num.partitions=4",
-		"transaction.state.log.replication.factor=1",
-		"transaction.state.log.min.isr=1",
+		"transaction.state.log.replication.factor=" + replicas,
+		"transaction.state.log.min.isr=" + minISR,
 		"transaction.state.log.num.partitions=4",
-		"share.coordinator.state.topic.replication.factor=1",
-		"share.coordinator.state.topic.min.isr=1",
+		"share.coordinator.state.topic.replication.factor=" + replicas,
+		"share.coordinator.state.topic.min.isr=" + minISR,
 		// A broker killed with -9 waits until its own old session is over, by default 9 s. Much shorter ones are lost on a
 		// busy machine, and a lone broker that loses its session now and again forgets transactions: Kafka 3.9.2 and 4.3.1
 		// leave them open for ever.
@@ -290,8 +357,8 @@ func (k *KafkaServer) ping() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	brokers, err := kadm.NewClient(client).ListBrokers(ctx)
-	if err == nil && len(brokers) == 0 {
-		err = fmt.Errorf("kafka has no broker yet")
+	if err == nil && !slices.ContainsFunc(brokers, func(b kadm.BrokerDetail) bool { return b.NodeID == k.id }) {
+		err = fmt.Errorf("kafka does not know this broker yet")
 	}
 	return err
 }
@@ -320,10 +387,13 @@ func signal(t testing.TB, c *command, s syscall.Signal) {
 	}
 }
 
-// Client returns a franz-go client of the server; it is closed with the test.
+// Brokers is what KAFKA_BROKERS is set to: the addresses of all nodes of the cluster.
+func (k *KafkaServer) Brokers() string { return strings.Join(k.seeds, ",") }
+
+// Client returns a franz-go client of the server's cluster; it is closed with the test.
 func (k *KafkaServer) Client(t testing.TB, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(k.Addr)}, options...)...)
+	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(k.seeds...)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +419,7 @@ func (k *KafkaServer) CreateTopic(t testing.TB, topic string, partitions int, se
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), adminPatience)
 	defer cancel()
-	if _, err := k.Admin(t).CreateTopic(ctx, int32(partitions), 1, configs, topic); err != nil {
+	if _, err := k.Admin(t).CreateTopic(ctx, int32(partitions), -1, configs, topic); err != nil {
 		t.Fatalf("creating topic %s: %v", topic, err)
 	}
 }
@@ -359,7 +429,7 @@ func (k *KafkaServer) DeleteTopics(t testing.TB, topics ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), adminPatience)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(k.Addr)) // not Admin: this is called at the end of a test
+	client, err := kgo.NewClient(kgo.SeedBrokers(k.seeds...)) // not Admin: this is called at the end of a test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,4 +437,18 @@ func (k *KafkaServer) DeleteTopics(t testing.TB, topics ...string) {
 	if _, err := kadm.NewClient(client).DeleteTopics(ctx, topics...); err != nil {
 		t.Errorf("deleting the topics %v: %v", topics, err)
 	}
+}
+
+// InSync waits until the node is in sync for every partition of the cluster.
+func (k *KafkaServer) InSync(t testing.TB) {
+	t.Helper()
+	admin := k.Admin(t)
+	WaitFor(t, startPatience, fmt.Sprintf("node %d to be in sync", k.id), func() bool {
+		topics, err := admin.ListTopicsWithInternal(t.Context())
+		inSync := err == nil
+		topics.EachPartition(func(p kadm.PartitionDetail) {
+			inSync = inSync && slices.Contains(p.ISR, k.id)
+		})
+		return inSync
+	})
 }

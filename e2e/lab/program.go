@@ -147,22 +147,15 @@ func (p *Program) CPU(t testing.TB) time.Duration {
 // PeakMemory is the most memory that the program has had resident so far, in bytes.
 func (p *Program) PeakMemory(t testing.TB) int {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.pid()))
+	n, err := p.command.memory("VmHWM:")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kib << 10
-		}
-	}
-	t.Fatalf("%s: the system does not tell its peak memory", p.Name)
-	return 0
+	return n
 }
+
+// Memory is what the program has resident now, in bytes; an error if it has ended.
+func (p *Program) Memory() (int, error) { return p.command.memory("VmRSS:") }
 
 // Get asks the program's HTTP server for a path. Status 0 means that nobody answered.
 func (p *Program) Get(path string) (status int, body string) {

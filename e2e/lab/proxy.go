@@ -5,19 +5,21 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
-// Proxy is a TCP proxy in front of a server, which can lose what passes through it.
+// Proxy is a TCP proxy in front of a server, which can lose what passes through it, or slow it down.
 type Proxy struct {
 	Addr string // host:port to connect to
 
-	target   string
 	listener net.Listener
 
 	mu          sync.Mutex
 	connections map[net.Conn]bool // both sides of each
 	refuse      bool
 	dropReplies bool
+	target      string
+	rate        int // bytes a second and connection, each way; 0: as fast as it goes
 }
 
 // NewProxy returns a proxy in front of the server at target; it ends with the test.
@@ -57,7 +59,7 @@ func (p *Proxy) accept() {
 
 func (p *Proxy) serve(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", p.target)
+	server, err := net.Dial("tcp", p.destination())
 	if err != nil {
 		return
 	}
@@ -67,7 +69,7 @@ func (p *Proxy) serve(client net.Conn) {
 	}
 	defer p.leave(client, server)
 	go func() {
-		io.Copy(server, client)
+		io.Copy(slowly{server, p}, client)
 		client.Close()
 		server.Close()
 	}()
@@ -84,7 +86,7 @@ func (p *Proxy) copyReplies(client, server net.Conn) {
 			if p.dropping() {
 				return
 			}
-			if _, err := client.Write(buf[:n]); err != nil {
+			if _, err := (slowly{client, p}).Write(buf[:n]); err != nil {
 				return
 			}
 		}
@@ -112,6 +114,56 @@ func (p *Proxy) leave(conns ...net.Conn) {
 	for _, c := range conns {
 		delete(p.connections, c)
 	}
+}
+
+// slowly writes at the proxy's rate.
+type slowly struct {
+	net.Conn
+	p *Proxy
+}
+
+func (s slowly) Write(b []byte) (n int, err error) {
+	for n < len(b) {
+		rate := s.p.bytesPerSecond()
+		if rate == 0 {
+			m, err := s.Conn.Write(b[n:])
+			return n + m, err
+		}
+		const steps = 20 // a second
+		m, err := s.Conn.Write(b[n:min(len(b), n+max(1, rate/steps))])
+		if n += m; err != nil {
+			return n, err
+		}
+		time.Sleep(time.Second / steps)
+	}
+	return n, nil
+}
+
+func (p *Proxy) bytesPerSecond() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rate
+}
+
+func (p *Proxy) destination() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.target
+}
+
+// Throttle lets so many bytes a second through each connection, each way; 0: as many as come.
+func (p *Proxy) Throttle(bytesPerSecond int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = bytesPerSecond
+}
+
+// Retarget leads new connections to another server, and ends the old ones.
+func (p *Proxy) Retarget(target string) {
+	p.mu.Lock()
+	p.target = target
+	p.mu.Unlock()
+	p.Cut()
 }
 
 func (p *Proxy) dropping() bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,8 @@ type RedisServer struct {
 
 	dir     string
 	options []string
+	wrapper []string // a command line that runs redis-server
+	env     []string // more of the environment
 	log     *logBuffer
 	command *command
 }
@@ -57,8 +60,9 @@ func (r *RedisServer) Start(t testing.TB) {
 	argv := append([]string{
 		"redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "no",
 	}, r.options...)
+	argv = append(r.wrapper[:len(r.wrapper):len(r.wrapper)], argv...)
 	var err error
-	if r.command, err = run("redis-server", argv, os.Environ(), r.log); err != nil {
+	if r.command, err = run("redis-server", argv, append(os.Environ(), r.env...), r.log); err != nil {
 		t.Fatal(err)
 	}
 	client := redis.NewClient(&redis.Options{Addr: r.Addr, MaxRetries: -1})
@@ -85,6 +89,20 @@ func (r *RedisServer) Pause(t testing.TB) { signal(t, r.command, syscall.SIGSTOP
 
 // Resume ends a Pause.
 func (r *RedisServer) Resume(t testing.TB) { signal(t, r.command, syscall.SIGCONT) }
+
+// Memory is what the server says it uses, in bytes.
+func (r *RedisServer) Memory(ctx context.Context, client *redis.Client) (int, error) {
+	info, err := client.Info(ctx, "memory").Result()
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(info) {
+		if n, ok := strings.CutPrefix(line, "used_memory:"); ok {
+			return strconv.Atoi(strings.TrimSpace(n))
+		}
+	}
+	return 0, fmt.Errorf("redis-server does not tell its memory")
+}
 
 // Client returns a client of the server; it is closed with the test.
 func (r *RedisServer) Client(t testing.TB) *redis.Client {
