@@ -52,6 +52,10 @@ mutants: ## break the rules that the promises rest on, one at a time: the simula
 soak: ## simulate so many seeds more: SEEDS=10000 FIRST=1001
 	$(GO) test ./internal/sim -run 'TestSeeds$$' -seeds $(or $(SEEDS),10000) -first $(or $(FIRST),1001) -timeout 0 -v
 
+.PHONY: chaos
+chaos: setup ## kill, pause, cut off, fill up and restart programs and servers under load: build/chaos/report.html
+	$(GO) test -C e2e ./chaos -full -report $(CURDIR)/build/chaos -count 1 -timeout 90m -v
+
 .PHONY: bench
 bench: setup ## compare speed and memory with a bare loop over the same Kafka: 2,000,000 records
 	$(GO) test -C e2e ./bench -run '^$$' -bench . -benchtime 1x -timeout 60m -v

@@ -34,67 +34,6 @@ func TestMainJobKafkaToKafka(t *testing.T) {
 	job.RequireOrderInPartitions(t, out)
 }
 
-func TestMainJobWithWorkerAndIngestKilled(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, mainPartitions)
-	ingest, first, second := w.Ingest(), w.Worker(mainWindows...), w.Worker(mainWindows...)
-	fed := w.Trickle(mainPartitions, mainPerPartition, feeding)
-	out := w.Collect(w.Out)
-	out.UntilRecords(mainTotal / 4)
-	first.Kill()
-	out.UntilRecords(mainTotal / 2)
-	ingest.Kill()
-	ingest = w.Ingest()
-	<-fed
-	out.UntilRecords(mainTotal)
-	lab.Stop(t, ingest, second)
-	job.RequireExact(t, w.Job, out.All(), mainPartitions, mainPerPartition, mainSize)
-	job.RequireOrderInPartitions(t, out)
-}
-
-func TestMainJobWithFlushAll(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, mainPartitions)
-	programs := []*lab.Program{w.Ingest(), w.Worker(mainWindows...), w.Worker(mainWindows...)}
-	fed := w.Trickle(mainPartitions, mainPerPartition, feeding)
-	out := w.Collect(w.Out)
-	out.UntilRecords(mainTotal / 3)
-	w.Redis.FlushAll(t)
-	out.UntilRecords(mainTotal / 3 * 2)
-	w.Redis.FlushAll(t)
-	<-fed
-	out.UntilRecords(mainTotal)
-	lab.Stop(t, programs...)
-	job.RequireExact(t, w.Job, out.All(), mainPartitions, mainPerPartition, mainSize)
-	job.RequireOrderInPartitions(t, out)
-}
-
-func TestMainJobWithLanesCutAway(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, mainPartitions)
-	programs := []*lab.Program{w.Ingest(), w.Worker(mainWindows...), w.Worker(mainWindows...)}
-	fed := w.Trickle(mainPartitions, mainPerPartition, feeding)
-	out := w.Collect(w.Out)
-	cut := func() {
-		t.Helper()
-		for _, lane := range w.Redis.Lanes(t, w.Stream) {
-			if err := w.Redis.Client(t).XTrimMaxLen(t.Context(), lane, 0).Err(); err != nil {
-				t.Fatalf("XTRIM %s: %v", lane, err)
-			}
-		}
-	}
-	for _, part := range []int{8, 4, 2} {
-		out.UntilRecords(mainTotal / part)
-		cut()
-	}
-	<-fed
-	cut()
-	out.UntilRecords(mainTotal)
-	lab.Stop(t, programs...)
-	job.RequireExact(t, w.Job, out.All(), mainPartitions, mainPerPartition, mainSize)
-	job.RequireOrderInPartitions(t, out)
-}
-
 // With workers paused while lanes are cut away, records are sure to be missing from the buffer that nobody has read.
 func TestRecordsCutAwayUnreadComeFromTheSource(t *testing.T) {
 	t.Parallel()

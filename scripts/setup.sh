@@ -12,6 +12,7 @@ need make make
 need git git
 need cc gcc libc6-dev # the race detector is linked by it
 need redis-server redis-server
+need faketime faketime # steps Redis's clock
 need javac default-jdk-headless
 need python3 python3-minimal # examples/handler/handler.py is tested too
 need mvn maven

@@ -1,0 +1,72 @@
+package chaos
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/windrow-io/windrow/e2e/job"
+	"github.com/windrow-io/windrow/e2e/lab"
+)
+
+// What happens to Kafka, and to the source.
+var kafkaScenarios = []scenario{
+	{
+		name: "kafka connections", does: "connections to Kafka cut, replies lost: appends, commits, the ends of transactions", expects: exactlyOnce, short: true,
+		play: func(r *run) {
+			r.on(lab.Kafka(r.t, lab.BehindProxy(), lab.WithoutAutoCreate()), lab.Redis(r.t))
+			proxy := r.Kafka.Proxy
+			r.Env = append(r.Env, "KAFKA_BROKERS="+proxy.Addr)
+			r.load(cut(proxy), repliesLost(proxy), repliesLost(proxy), repliesLost(proxy), refused(proxy), repliesLost(proxy))
+		},
+	},
+	{
+		name: "broker paused", does: "a broker does not answer for a while, and keeps its session", expects: exactlyOnce, short: true,
+		play: func(r *run) {
+			r.on(lab.Kafka(r.t, lab.Property("broker.session.timeout.ms", "60000"), lab.WithoutAutoCreate()), lab.Redis(r.t))
+			const pause = 3 * time.Second
+			again := fault{fmt.Sprintf("SIGSTOP of the broker for %v", pause), func() {
+				r.Kafka.Pause(r.t)
+				time.Sleep(pause)
+				r.Kafka.Resume(r.t)
+			}}
+			r.load(again, again)
+		},
+	},
+	{
+		name: "one of three brokers", does: "with three replicas and min.insync.replicas=2, each of three brokers is killed (-9) or restarted in turn: leaders move", expects: exactlyOnce,
+		play: func(r *run) {
+			nodes := lab.KafkaCluster(r.t, lab.WithoutAutoCreate())
+			r.on(nodes[0], lab.Redis(r.t))
+			killed := func(i int) fault {
+				return fault{fmt.Sprintf("kill -9 of broker %d", i+1), func() { nodes[i].Kill() }}
+			}
+			back := func(i int) fault {
+				return fault{fmt.Sprintf("broker %d is back, in sync", i+1), func() { nodes[i].Start(r.t); nodes[i].InSync(r.t) }}
+			}
+			r.load(
+				killed(0), back(0), killed(1), back(1),
+				fault{"broker 3 stopped and started", func() { nodes[2].Stop(r.t); nodes[2].Start(r.t); nodes[2].InSync(r.t) }},
+			)
+		},
+	},
+	{
+		name: "partitions added", does: "the source grows by two partitions; no restart", expects: exactlyOnce, short: true,
+		play: func(r *run) {
+			r.usual()
+			const more = 2
+			r.load(fault{fmt.Sprintf("%d → %d partitions", partitions, partitions+more), func() {
+				admin := r.Kafka.Admin(r.t)
+				if _, err := admin.CreatePartitions(r.t.Context(), more, r.Topic); err != nil {
+					r.t.Fatal(err)
+				}
+				lab.WaitFor(r.t, job.Patience, "the source to have its partitions", func() bool {
+					topics, err := admin.ListTopics(r.t.Context(), r.Topic)
+					return err == nil && len(topics[r.Topic].Partitions) == partitions+more
+				})
+				r.mu.Lock()
+				r.sent = append(r.sent, make([]int, more)...)
+				r.mu.Unlock()
+			}})
+		},
+	},
+}

@@ -1,0 +1,231 @@
+package chaos
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/windrow-io/windrow/e2e/lab"
+)
+
+// Report is what a run of the scenarios showed.
+type Report struct {
+	Began     time.Time `json:"began"`
+	Kafka     string    `json:"kafka"`
+	Machine   string    `json:"machine"`
+	Scenarios []Result  `json:"scenarios"`
+}
+
+// writeReport writes report.json, report.md and report.html to a directory.
+func writeReport(dir string, began time.Time, results []Result) error {
+	report := Report{
+		Began: began, Kafka: lab.KafkaVersion(), Scenarios: results,
+		Machine: fmt.Sprintf("%s/%s, %d cores, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	inJSON, err := json.MarshalIndent(report, "", " ")
+	if err != nil {
+		return err
+	}
+	inHTML, err := report.html()
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{"report.json": inJSON, "report.md": report.markdown(), "report.html": inHTML} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Failed is the number of scenarios that did not end as expected.
+func (r Report) Failed() (n int) {
+	for _, s := range r.Scenarios {
+		if s.Verdict != passed {
+			n++
+		}
+	}
+	return n
+}
+
+// Passed is the number of the others.
+func (r Report) Passed() int { return len(r.Scenarios) - r.Failed() }
+
+// Sum adds up what became of the records.
+func (r Report) Sum() (t Tally) {
+	for _, s := range r.Scenarios {
+		t.In += s.In
+		t.Windows += s.Windows
+		t.Lost += s.Lost
+		t.Twice += s.Twice
+	}
+	return t
+}
+
+// Strikes is the number of faults injected.
+func (r Report) Strikes() (n int) {
+	for _, s := range r.Scenarios {
+		n += len(s.Faults)
+	}
+	return n
+}
+
+func (r Report) markdown() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# Chaos\n\n%d scenarios, %d failed. Kafka %s; %s; %s.\n\n", len(r.Scenarios), r.Failed(), r.Kafka, r.Machine, r.Began.UTC().Format(time.RFC3339))
+	b.WriteString("| scenario | expects | faults | records in | windows out | lost | twice | recovery, s | verdict |\n|---|---|---:|---:|---:|---:|---:|---:|---|\n")
+	for _, s := range r.Scenarios {
+		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %d | %d | %.1f | %s |\n", s.Name, s.Expects, len(s.Faults), s.In, s.Windows, s.Lost, s.Twice, s.Recovery, s.Verdict)
+	}
+	for _, s := range r.Scenarios {
+		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n", s.Name, s.Does)
+		for _, f := range s.Faults {
+			fmt.Fprintf(&b, "- at %.1f s: %s; output of every shard again after %.1f s\n", f.Seconds, f.What, f.Recovered)
+		}
+		for _, n := range s.Notes {
+			fmt.Fprintf(&b, "- %s\n", n)
+		}
+		for _, w := range s.Wrong {
+			fmt.Fprintf(&b, "- **wrong**: %s\n", w)
+		}
+	}
+	return b.Bytes()
+}
+
+//go:embed report.html.tmpl
+var page string
+
+func (r Report) html() ([]byte, error) {
+	t, err := template.New("report").Funcs(template.FuncMap{"chart": chart, "thousands": thousands}).Parse(page)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = t.Execute(&b, r)
+	return b.Bytes(), err
+}
+
+// thousands writes a number in groups of three digits.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "\u202f" + s[i:]
+	}
+	return s
+}
+
+// Chart is what the page draws of curves: SVG paths in a box of chartWidth by chartHeight.
+type Chart struct {
+	Lines  []Line
+	Marks  []Mark
+	Ticks  []Tick
+	Right  string // the time at the right end
+	Bounds []Tick // limits
+}
+
+// Line is a curve.
+type Line struct {
+	Name  string
+	Path  string
+	Color int // 1…6
+	Peak  string
+}
+
+// Mark is a fault.
+type Mark struct {
+	X, Until float64
+	What     string
+}
+
+// Width is how long it took to recover.
+func (m Mark) Width() float64 { return round(m.Until - m.X) }
+
+// Tick is a value of the axis.
+type Tick struct {
+	Y    float64
+	Text string
+}
+
+const (
+	chartWidth  = 460
+	chartHeight = 130
+	colors      = 6
+)
+
+// chart lays curves out; unit is what their values count: bytes or records.
+func chart(curves []Curve, faults []Fault, unit string) Chart {
+	value := func(v float64) string { return fmt.Sprintf("%.0f", v) }
+	if unit == "bytes" {
+		value = func(v float64) string { return fmt.Sprintf("%.0f MiB", v/(1<<20)) }
+	}
+	var right, top float64
+	for _, c := range curves {
+		for _, p := range c.Points {
+			right, top = max(right, p.Seconds), max(top, p.Value)
+		}
+		top = max(top, c.Limit)
+	}
+	if right == 0 || top == 0 {
+		return Chart{}
+	}
+	step := niceStep(top, unit)
+	top = math.Ceil(top/step) * step
+	x := func(s float64) float64 { return round(s / right * chartWidth) }
+	y := func(v float64) float64 { return round(chartHeight - v/top*chartHeight) }
+	c := Chart{Right: fmt.Sprintf("%.0f s", right)}
+	for v := 0.0; v <= top+step/2; v += step {
+		c.Ticks = append(c.Ticks, Tick{y(v), value(v)})
+	}
+	for _, f := range faults {
+		c.Marks = append(c.Marks, Mark{x(f.Seconds), x(min(right, f.Seconds+f.Recovered)), f.What})
+	}
+	for i, curve := range curves {
+		var path strings.Builder
+		before := math.Inf(-1)
+		for _, p := range curve.Points {
+			command := "L"
+			if p.Seconds-before > 4*sampleEvery.Seconds() { // it was away
+				command = "M"
+			}
+			before = p.Seconds
+			fmt.Fprintf(&path, "%s%g %g", command, x(p.Seconds), y(p.Value))
+		}
+		peak := 0.0
+		for _, p := range curve.Points {
+			peak = max(peak, p.Value)
+		}
+		c.Lines = append(c.Lines, Line{curve.Name, path.String(), i%colors + 1, value(peak)})
+		if curve.Limit > 0 {
+			c.Bounds = append(c.Bounds, Tick{y(curve.Limit), "limit of " + curve.Name})
+		}
+	}
+	return c
+}
+
+func round(v float64) float64 { return math.Round(v*10) / 10 }
+
+// niceStep is a distance of at most four ticks up to top.
+func niceStep(top float64, unit string) float64 {
+	scale := 1.0
+	if unit == "bytes" {
+		scale = 1 << 20
+	}
+	for power := 1.0; ; power *= 10 {
+		for _, f := range []float64{1, 2, 5} {
+			if step := f * power * scale; top/step <= 4 {
+				return step
+			}
+		}
+	}
+}

@@ -1,0 +1,387 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/windrow-io/windrow/e2e/job"
+	"github.com/windrow-io/windrow/e2e/lab"
+)
+
+// scenario is a story: what happens to a stream under load, and what must come out.
+type scenario struct {
+	name    string
+	does    string
+	expects string // exactlyOnce, or what else
+	short   bool   // part of the short form
+	play    func(r *run)
+}
+
+const exactlyOnce = "exactly once"
+
+// The load of a scenario: so many records a second go to each of so many partitions, and become windows of countSize.
+const (
+	partitions = 4
+	perSecond  = 2000
+	countSize  = 100
+)
+
+// run is a scenario being played.
+type run struct {
+	*job.Job
+	t        testing.TB
+	full     bool     // not the short form
+	program  string   // of the workers
+	settings []string // of the workers
+
+	redis      func() *lab.RedisServer // the one in use
+	client     *redis.Client           // of the first
+	watch      *watch
+	meters     *meters
+	stopMeters func()
+
+	mu       sync.Mutex
+	sent     []int                   // records of each partition
+	programs map[string]*lab.Program // by the names that start gave them
+	limits   map[string]float64
+	result   Result
+}
+
+// Fault is one thing that was done to the stream.
+type Fault struct {
+	Seconds   float64 `json:"s"` // since the begin
+	What      string  `json:"what"`
+	Recovered float64 `json:"recovered"` // seconds from its end until every shard had given a window with a record sent after it
+}
+
+// Result is what the report shows of a scenario.
+type Result struct {
+	Name     string   `json:"name"`
+	Does     string   `json:"does"`
+	Expects  string   `json:"expects"`
+	Verdict  string   `json:"verdict"`
+	Wrong    []string `json:"wrong,omitempty"`
+	Notes    []string `json:"notes,omitempty"`
+	Seconds  float64  `json:"seconds"`
+	Recovery float64  `json:"recovery"` // the longest
+	Faults   []Fault  `json:"faults"`
+	Tally
+	Memory     []Curve `json:"memory,omitempty"`
+	Throughput []Curve `json:"throughput,omitempty"`
+}
+
+const (
+	passed = "passed"
+	failed = "FAILED"
+)
+
+// usual puts the run on the shared Kafka and a Redis of its own.
+func (r *run) usual(options ...string) {
+	r.t.Helper()
+	r.on(lab.Kafka(r.t), lab.Redis(r.t, options...))
+}
+
+// on makes the run's stream on these servers, and begins the measuring.
+func (r *run) on(kafka *lab.KafkaServer, redis *lab.RedisServer) {
+	r.t.Helper()
+	r.Job = job.On(r.t, kafka, redis)
+	r.Env = []string{"LOG_LEVEL=info"}
+	r.redis = func() *lab.RedisServer { return redis }
+	r.client = redis.Client(r.t)
+	r.CreateTopics(partitions)
+	r.watch.follow(r.t, kafka, r.Out)
+	r.meters = &meters{begin: time.Now(), of: map[string]*Curve{}}
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan struct{})
+	r.stopMeters = sync.OnceFunc(func() { cancel(); <-done })
+	r.t.Cleanup(r.stopMeters)
+	go func() {
+		defer close(done)
+		r.sample(ctx)
+	}()
+}
+
+const sampleEvery = 250 * time.Millisecond
+
+func (r *run) sample(ctx context.Context) {
+	clients := map[string]*redis.Client{}
+	defer func() {
+		for _, c := range clients {
+			c.Close()
+		}
+	}()
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	before, at := 0, time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		r.mu.Lock()
+		programs, limits, server := maps.Clone(r.programs), maps.Clone(r.limits), r.redis()
+		r.mu.Unlock()
+		for name, p := range programs {
+			if n, err := p.Memory(); err == nil && n > 0 {
+				r.meters.add(name, float64(n), limits[name])
+			}
+		}
+		c := clients[server.Addr]
+		if c == nil {
+			c = redis.NewClient(&redis.Options{Addr: server.Addr, MaxRetries: -1, ReadTimeout: sampleEvery, DialTimeout: sampleEvery})
+			clients[server.Addr] = c
+		}
+		if n, err := server.Memory(ctx, c); err == nil {
+			r.meters.add("redis", float64(n), limits["redis"])
+		}
+		records := r.watch.held()
+		now := time.Now()
+		r.meters.add(throughput, float64(records-before)/now.Sub(at).Seconds(), 0)
+		before, at = records, now
+	}
+}
+
+// limit is what a program, or "redis", may use of memory, in bytes; it is checked at the end.
+func (r *run) limit(name string, bytes float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.limits[name] = bytes
+}
+
+// start starts a program under a name: "ingest 1", "worker 2". The names are the curves'.
+func (r *run) start(name string, settings ...string) *lab.Program {
+	r.t.Helper()
+	var p *lab.Program
+	if name[0] == 'i' {
+		p = r.Ingest(settings...)
+	} else {
+		p = r.WorkerProgram(r.program, slices.Concat(r.settings, settings)...)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.programs[name] = p
+	return p
+}
+
+// take forgets programs, and returns them.
+func (r *run) take(names ...string) (programs []*lab.Program) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range names {
+		programs = append(programs, r.programs[name])
+		delete(r.programs, name)
+	}
+	return programs
+}
+
+// end stops programs in good order.
+func (r *run) end(names ...string) { r.t.Helper(); lab.Stop(r.t, r.take(names...)...) }
+
+// kill ends programs as kill -9 does.
+func (r *run) kill(names ...string) {
+	for _, p := range r.take(names...) {
+		p.Kill()
+	}
+}
+
+func (r *run) named(name string) *lab.Program {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.programs[name]
+}
+
+// feed sends records to every partition in the background, until stop is called.
+func (r *run) feed() (stop func()) {
+	r.t.Helper()
+	client, known := r.Kafka.Producer(r.t), len(r.sent)
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Second * countSize / perSecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			records := r.next()
+			if n := len(records) / countSize; n != known { // a client learns of new partitions in minutes
+				client, known = r.Kafka.Producer(r.t), n
+			}
+			if err := client.ProduceSync(r.t.Context(), records...).FirstErr(); err != nil {
+				r.t.Errorf("producing to %s: %v", r.Topic, err)
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { cancel(); <-done })
+}
+
+// next makes the records of each partition's next window.
+func (r *run) next() (records []*kgo.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p, from := range r.sent {
+		records = append(records, r.Inputs(p, from, from+countSize)...)
+		r.sent[p] += countSize
+	}
+	return records
+}
+
+// total is how many records were sent.
+func (r *run) total() (n int) {
+	for _, s := range r.sentSoFar() {
+		n += s
+	}
+	return n
+}
+
+// more waits until windows with n more records have come.
+func (r *run) more(n int) {
+	r.t.Helper()
+	before := r.watch.held()
+	lab.WaitFor(r.t, 2*job.Patience, fmt.Sprintf("windows with %d more records", n), func() bool {
+		return r.watch.held() >= before+n
+	})
+}
+
+// fault is something to be done to the stream.
+type fault struct {
+	what string
+	do   func()
+}
+
+// load starts an ingest and two workers, and does one thing after the other while records flow; the output of every shard
+// must go on after each. At the end it must be exactly once.
+func (r *run) load(faults ...fault) {
+	r.t.Helper()
+	r.start("ingest 1")
+	r.start("worker 1")
+	r.start("worker 2")
+	r.under(faults...)
+	r.exactlyOnce()
+}
+
+// under does one thing after the other while records flow.
+func (r *run) under(faults ...fault) {
+	r.t.Helper()
+	r.while(func() {
+		for _, f := range faults {
+			r.strike(f)
+			r.more(perSecond * len(r.sent))
+		}
+	})
+}
+
+// while does something while records flow, once every shard has given windows.
+func (r *run) while(do func()) {
+	r.t.Helper()
+	stop := r.feed()
+	defer stop()
+	lab.WaitFor(r.t, job.Patience, "windows of all shards", func() bool { return r.watch.partitions() == len(r.sent) })
+	r.more(perSecond * len(r.sent))
+	do()
+}
+
+// strike does something to the stream, and waits until every shard has given a window with a record sent after it.
+func (r *run) strike(f fault) {
+	r.t.Helper()
+	at := time.Since(r.meters.begin)
+	f.do()
+	over, sent := time.Now(), r.sentSoFar()
+	var recovered time.Duration
+	lab.WaitFor(r.t, 2*job.Patience, "the output of every shard to go on after: "+f.what, func() bool {
+		for p, n := range sent {
+			reached := r.watch.reached(p, n)
+			if reached.IsZero() {
+				return false
+			}
+			recovered = max(recovered, reached.Sub(over))
+		}
+		return true
+	})
+	r.struck(at, f.what, recovered)
+}
+
+// sentSoFar is the number of records of each partition.
+func (r *run) sentSoFar() []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.sent)
+}
+
+// struck notes a fault and what it took to recover from it.
+func (r *run) struck(at time.Duration, what string, recovered time.Duration) {
+	r.t.Logf("%s: output again after %.1f s", what, recovered.Seconds())
+	r.result.Faults = append(r.result.Faults, Fault{at.Seconds(), what, recovered.Seconds()})
+	r.result.Recovery = max(r.result.Recovery, recovered.Seconds())
+}
+
+// exactlyOnce waits until everything sent has come, stops the programs, and requires every record once.
+func (r *run) exactlyOnce() {
+	r.t.Helper()
+	r.settle(r.total())
+	r.result.Tally = r.tally()
+	r.wrong(r.result.exactlyOnce()...)
+}
+
+// settle waits until windows with n records have come, or none has come for a long time: what is missing then is counted.
+func (r *run) settle(n int) {
+	r.t.Helper()
+	const quiet = time.Minute
+	before, since := -1, time.Now()
+	lab.WaitFor(r.t, 5*job.Patience, fmt.Sprintf("windows with %d records, or none", n), func() bool {
+		held := r.watch.held()
+		if held != before {
+			before, since = held, time.Now()
+		}
+		return held >= n || time.Since(since) > quiet
+	})
+}
+
+// tally stops the programs and counts what has come.
+func (r *run) tally() Tally {
+	r.t.Helper()
+	r.stop()
+	out := r.Collect(r.Out)
+	windows := out.All()
+	job.RequireOrderInPartitions(r.t, out)
+	return count(windows, r.total(), func(in job.Input) bool {
+		return in.P >= 0 && in.P < len(r.sent) && in.I >= 0 && in.I < r.sent[in.P]
+	})
+}
+
+// stop ends the measuring and all programs.
+func (r *run) stop() {
+	r.t.Helper()
+	r.stopMeters()
+	r.mu.Lock()
+	names := slices.Collect(maps.Keys(r.programs))
+	r.mu.Unlock()
+	r.end(names...)
+}
+
+// wrong says what is not as expected.
+func (r *run) wrong(what ...string) {
+	r.t.Helper()
+	for _, w := range what {
+		r.result.Wrong = append(r.result.Wrong, w)
+		r.t.Error(w)
+	}
+}
+
+// note says something that the report shows.
+func (r *run) note(format string, args ...any) {
+	r.result.Notes = append(r.result.Notes, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,108 @@
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/windrow-io/windrow/e2e/job"
+	"github.com/windrow-io/windrow/e2e/lab"
+)
+
+const (
+	takeoverGoal = 5 * time.Second
+	// noTakeover is less than any takeover lasts: a lease of 3 s, renewed every second.
+	noTakeover = 2 * time.Second
+)
+
+// How long the shards of a killed worker stand still, at the default lease.
+var takeoverScenario = scenario{
+	name: "takeover", does: "kill -9 of one of three workers, again and again, at the default lease; a new one is started each time", short: true,
+	expects: exactlyOnce,
+	play: func(r *run) {
+		r.usual()
+		r.settings = append(r.settings, "LEASE_TTL=") // the default
+		kills := 3
+		if r.full {
+			kills = 20
+		}
+		r.start("ingest 1")
+		for i := range 3 {
+			r.start(worker(i), "WORKER="+lease(i))
+		}
+		var took []time.Duration
+		var stalled time.Duration
+		r.while(func() {
+			for i := range kills {
+				t, others := r.takeover(i)
+				took, stalled = append(took, t), max(stalled, others)
+				r.start(worker(i+3), "WORKER="+lease(i+3))
+			}
+		})
+		r.exactlyOnce()
+
+		slices.Sort(took)
+		median, worst := took[len(took)/2], took[len(took)-1]
+		r.note("%d kills: the output of the dead worker's shards went on after %.1f s in the median, %.1f s at the worst", kills, median.Seconds(), worst.Seconds())
+		r.note("meanwhile the other shards were without a window for %.2f s at the most", stalled.Seconds())
+		if r.full && worst > takeoverGoal { // the short form runs where others work, too
+			r.wrong(fmt.Sprintf("a takeover lasted %v, the goal is %v", worst, takeoverGoal))
+		}
+		if r.full && stalled > noTakeover {
+			r.wrong(fmt.Sprintf("the other shards waited, too: %v", stalled))
+		}
+	},
+}
+
+func worker(i int) string { return fmt.Sprintf("worker %d", i+1) }
+func lease(i int) string  { return fmt.Sprintf("w%d", i+1) }
+
+// takeover kills the i-th worker once it holds a shard, and says how long its shards gave nothing, and how long the others
+// did meanwhile, who must have given something.
+func (r *run) takeover(i int) (took, others time.Duration) {
+	r.t.Helper()
+	var its, rest []int
+	lab.WaitFor(r.t, job.Patience, worker(i)+" to hold a shard, and all shards to be held", func() bool {
+		its, rest = nil, nil
+		for p := range r.sent {
+			switch r.holder(p) {
+			case lease(i):
+				its = append(its, p)
+			case "":
+				return false
+			default:
+				rest = append(rest, p)
+			}
+		}
+		return len(its) > 0
+	})
+	r.more(perSecond * len(r.sent))
+	at := time.Since(r.meters.begin)
+	r.kill(worker(i))
+	killed, sent := time.Now(), r.sentSoFar()
+	lab.WaitFor(r.t, 2*job.Patience, "the output of the dead worker's shards to go on", func() bool {
+		return !slices.ContainsFunc(its, func(p int) bool { return r.watch.reached(p, sent[p]).IsZero() })
+	})
+	for _, p := range its {
+		took = max(took, r.watch.reached(p, sent[p]).Sub(killed))
+	}
+	for _, p := range rest {
+		if others = max(others, r.watch.stall(p, killed, killed.Add(took))); r.watch.reached(p, sent[p]).IsZero() {
+			r.wrong(fmt.Sprintf("%s gave no window while others were taken over", r.Shard(p)))
+		}
+	}
+	r.struck(at, fmt.Sprintf("kill -9 of %s with %d shards", worker(i), len(its)), took)
+	return took, others
+}
+
+// holder is who holds the lease of a partition's shard, if anybody does.
+func (r *run) holder(partition int) string {
+	key := fmt.Sprintf("windrow:{%s/%s}:p:lease", r.Stream, r.Shard(partition))
+	holder, err := r.client.Get(r.t.Context(), key).Result()
+	if err != nil && err != redis.Nil {
+		r.t.Fatal(err)
+	}
+	return holder
+}

@@ -1,0 +1,147 @@
+package chaos
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/windrow-io/windrow/e2e/job"
+	"github.com/windrow-io/windrow/e2e/lab"
+)
+
+// watch sees windows come, while faults happen.
+type watch struct {
+	mu      sync.Mutex
+	records int
+	came    map[int][]arrival // by partition of the source
+}
+
+// arrival is a window that came.
+type arrival struct {
+	at   time.Time
+	last int // number of its last record
+}
+
+func newWatch() *watch { return &watch{came: map[int][]arrival{}} }
+
+func (w *watch) saw(partition int, a arrival, records int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.records += records
+	w.came[partition] = append(w.came[partition], a)
+}
+
+// held is the number of records in the windows that came.
+func (w *watch) held() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.records
+}
+
+// partitions is the number of those that gave a window.
+func (w *watch) partitions() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.came)
+}
+
+// reached says when a window came with a partition's n-th record or a later one; zero: not yet.
+func (w *watch) reached(partition, n int) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.came[partition] {
+		if a.last >= n {
+			return a.at
+		}
+	}
+	return time.Time{}
+}
+
+// stall is the longest time that a partition gave no window, within so long.
+func (w *watch) stall(partition int, from, to time.Time) (longest time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range append(slices.Clone(w.came[partition]), arrival{at: to}) {
+		if a.at.After(from) && !a.at.After(to) {
+			longest = max(longest, a.at.Sub(from))
+			from = a.at
+		}
+	}
+	return longest
+}
+
+// follow watches a topic until the test ends. What can't be read is found when the output is checked.
+func (w *watch) follow(t testing.TB, k *lab.KafkaServer, topic string) {
+	client := k.Client(t,
+		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchMaxWait(100*time.Millisecond), kgo.FetchMaxPartitionBytes(64<<20), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(time.Second),
+	)
+	ctx := t.Context()
+	go func() {
+		for ctx.Err() == nil {
+			client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+				var window lab.Window
+				var last job.Input
+				if json.Unmarshal(r.Value, &window) != nil || len(window.Data) == 0 || json.Unmarshal(window.Data[len(window.Data)-1], &last) != nil {
+					return
+				}
+				w.saw(last.P, arrival{time.Now(), last.I}, window.Count)
+			})
+		}
+	}()
+}
+
+// Point is a value at a time since the scenario's begin.
+type Point struct {
+	Seconds float64 `json:"s"`
+	Value   float64 `json:"v"`
+}
+
+// Curve is a series of a scenario.
+type Curve struct {
+	Name   string  `json:"name"`
+	Limit  float64 `json:"limit,omitempty"` // what it must not exceed; 0: none
+	Points []Point `json:"points"`
+}
+
+// throughput is the curve of the records whose windows came, a second.
+const throughput = "records/s"
+
+// meters sample the memory of programs and of Redis, and the throughput.
+type meters struct {
+	begin time.Time
+	mu    sync.Mutex
+	of    map[string]*Curve
+}
+
+func (m *meters) add(name string, value, limit float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.of[name]
+	if c == nil {
+		c = &Curve{Name: name}
+		m.of[name] = c
+	}
+	c.Limit = limit
+	c.Points = append(c.Points, Point{time.Since(m.begin).Seconds(), value})
+}
+
+// curves are what was measured, memory apart from throughput.
+func (m *meters) curves() (memory, flow []Curve) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	of := maps.Clone(m.of)
+	if c, ok := of[throughput]; ok {
+		flow = append(flow, *c)
+		delete(of, throughput)
+	}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		memory = append(memory, *of[name])
+	}
+	return memory, flow
+}
