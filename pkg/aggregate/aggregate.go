@@ -36,6 +36,13 @@ type Plan struct {
 	buffer []byte // of Read
 }
 
+// Bind has the fields looked for by a scanner that others share.
+func (p *Plan) Bind(s *field.Scanner) {
+	for i := range p.fields {
+		p.fields[i].ref = s.Bind(p.fields[i].ref)
+	}
+}
+
 // item is one aggregate.
 type item struct {
 	name  string // in the result

@@ -29,6 +29,9 @@ type Ref struct {
 	name string    // of the header
 	path []segment // into the JSON value
 
+	scanner *Scanner // nil: it looks for itself
+	slot    int      // among the scanner's paths
+
 	missing error // ErrMissing, wrapped once: it may be wanted for every record
 }
 
@@ -84,7 +87,7 @@ func (f Ref) IsZero() bool { return f.kind == none }
 // Text appends the field's value as text to dst: a JSON string unescaped, any other JSON value as it stands, key and
 // header as their bytes, numbers in decimal. ErrMissing: there is no such field, or it is null. ErrNotJSON: the record's
 // value is not JSON (the reason is in the error's text). Both are wrapped with the reference.
-func (f Ref) Text(dst []byte, r *record.Record) ([]byte, error) {
+func (f *Ref) Text(dst []byte, r *record.Record) ([]byte, error) {
 	switch f.kind {
 	case inValue:
 		return f.valueText(dst, r.Value)
@@ -111,8 +114,8 @@ func (f Ref) Text(dst []byte, r *record.Record) ([]byte, error) {
 	return dst, ErrMissing
 }
 
-func (f Ref) valueText(dst, value []byte) ([]byte, error) {
-	from, to, fault := scan(value, f.path)
+func (f *Ref) valueText(dst, value []byte) ([]byte, error) {
+	from, to, fault := f.find(value)
 	if fault >= 0 {
 		return dst, fmt.Errorf("%s: %w: %s", f.text, ErrNotJSON, explain(value, fault))
 	}
@@ -124,6 +127,16 @@ func (f Ref) valueText(dst, value []byte) ([]byte, error) {
 		return unescape(dst, v[1:len(v)-1]), nil
 	}
 	return append(dst, v...), nil
+}
+
+// find is scan for the path.
+func (f *Ref) find(value []byte) (from, to, fault int) {
+	if f.scanner != nil {
+		if from, to, ok := f.scanner.find(f.slot, value); ok {
+			return from, to, -1
+		}
+	}
+	return scan(value, f.path)
 }
 
 // explain says why value is not JSON.

@@ -137,7 +137,7 @@ func TestTextOfOtherValues(t *testing.T) {
 	if got, err := f.Text(nil, &record.Record{Key: []byte{}}); err != nil || len(got) != 0 {
 		t.Errorf("an empty key: %q, %v", got, err)
 	}
-	if _, err := (Ref{}).Text(nil, &record.Record{}); !errors.Is(err, ErrMissing) || !(Ref{}).IsZero() {
+	if _, err := new(Ref).Text(nil, &record.Record{}); !errors.Is(err, ErrMissing) || !(Ref{}).IsZero() {
 		t.Errorf("no reference: %v", err)
 	}
 }

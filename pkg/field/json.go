@@ -11,10 +11,10 @@ import (
 
 // JSON appends the field's value as JSON: as it stands in the record's value, key and header as strings, in which what is
 // no UTF-8 is replaced, and numbers as numbers. The errors are those of Text.
-func (f Ref) JSON(dst []byte, r *record.Record) ([]byte, error) {
+func (f *Ref) JSON(dst []byte, r *record.Record) ([]byte, error) {
 	switch f.kind {
 	case inValue:
-		from, to, fault := scan(r.Value, f.path)
+		from, to, fault := f.find(r.Value)
 		if fault >= 0 {
 			return dst, fmt.Errorf("%s: %w: %s", f.text, ErrNotJSON, explain(r.Value, fault))
 		}

@@ -46,7 +46,7 @@ const (
 // Valid reports whether p is one valid JSON value in valid UTF-8.
 func (c *Checker) Valid(p []byte) bool {
 	if len(c.shape) > 0 && len(p) >= 8 {
-		if c.fits(p) {
+		if c.fits(p, nil) {
 			if c.worth++; c.worth >= maxWorth {
 				c.worth, c.wait = maxWorth, 0
 			}
@@ -70,8 +70,12 @@ func (c *Checker) Valid(p []byte) bool {
 	return true
 }
 
-// fits reports whether p, of eight bytes at least, has the shape. It may fail to see it.
-func (c *Checker) fits(p []byte) bool {
+// mark is where a gap was found.
+type mark struct{ from, to uint }
+
+// fits reports whether p, of eight bytes at least, has the shape. It may fail to see it. marks, if there are any, get the
+// gap of each step.
+func (c *Checker) fits(p []byte, marks []mark) bool {
 	i := uint(0)
 	for k := range c.shape {
 		s := &c.shape[k]
@@ -79,23 +83,22 @@ func (c *Checker) fits(p []byte) bool {
 			return false
 		}
 		i += uint(s.n)
+		start := i
 		switch s.gap {
 		case gapNone:
 		case gapText:
-			start := i
 			stop := stops(load(p, i))
 			for stop == 0 {
 				i += 8
 				stop = stops(load(p, i))
 			}
 			i += uint(bits.TrailingZeros64(stop)) >> 3
-			if i < uint(len(p)) && p[i] == '"' {
-				continue // the quote is in the next step
-			}
-			beyond := false
-			i = endText(p, i, &beyond)
-			if beyond && !utf8.Valid(p[start:i]) {
-				return false
+			if i >= uint(len(p)) || p[i] != '"' { // the quote is in the next step
+				beyond := false
+				i = endText(p, i, &beyond)
+				if beyond && !utf8.Valid(p[start:i]) {
+					return false
+				}
 			}
 		case gapNumber:
 			if i = endNumber(p, i); i == 0 {
@@ -105,6 +108,9 @@ func (c *Checker) fits(p []byte) bool {
 			if i = endWord(p, i); i == 0 {
 				return false
 			}
+		}
+		if k < len(marks) {
+			marks[k] = mark{start, i}
 		}
 	}
 	return i == uint(len(p))

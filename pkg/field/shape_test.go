@@ -55,14 +55,14 @@ func TestShapeIsUsed(t *testing.T) {
 	} {
 		var c Checker
 		c.Valid([]byte(same[0]))
-		if !c.fits([]byte(same[1])) {
+		if !c.fits([]byte(same[1]), nil) {
 			t.Errorf("%s has not the shape of %s", same[1], same[0])
 		}
 	}
 	for _, v := range sensorValues()[1:] {
 		var c Checker
 		c.Valid(sensorValues()[0])
-		if !c.fits(v) {
+		if !c.fits(v, nil) {
 			t.Errorf("%s has not the shape of %s", v, sensorValues()[0])
 		}
 	}
@@ -78,7 +78,7 @@ func TestShapeIsLearned(t *testing.T) {
 	for range 2 * maxWait {
 		c.Valid(v)
 	}
-	if !c.fits(v) || c.wait != 0 {
+	if !c.fits(v, nil) || c.wait != 0 {
 		t.Errorf("the shape is not learned: %+v", c)
 	}
 	for i := range 4 * maxWait {

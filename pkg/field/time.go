@@ -63,6 +63,9 @@ func NewClock(ref Ref, format string, zone *time.Location) (*Clock, error) {
 	return c, nil
 }
 
+// Bind has the field looked for by a scanner that others share.
+func (c *Clock) Bind(s *Scanner) { c.ref = s.Bind(c.ref) }
+
 // Time is the moment in r's field, in Unix milliseconds. ErrMissing, ErrNotJSON as Ref.Text; ErrNotTime: what stands there
 // is no time.
 func (c *Clock) Time(r *record.Record) (int64, error) {

@@ -30,6 +30,7 @@ type Machine struct {
 	plan     *aggregate.Plan // AGGREGATE; nil: records are kept and emitted
 	folds    bool            // records are folded as they come
 	spanless bool            // the strategy has no intervals: windows span their records' timestamps
+	scanner  *field.Scanner  // of what is read out of values
 	keyRef   field.Ref
 	keyed    bool
 	clock    *field.Clock // of event time
@@ -137,6 +138,7 @@ func New(s Settings, shard string) (*Machine, error) {
 			m.joinFn = m.read(m.joinFn)
 		}
 	}
+	m.scan()
 	if s.Filter != "" {
 		if m.filter, err = expression.NewFilter(s.Filter); err != nil {
 			return nil, fmt.Errorf("FILTER: %w", err)
@@ -152,6 +154,28 @@ func New(s Settings, shard string) (*Machine, error) {
 	}
 	m.window = Window{Stream: s.Stream, Pipeline: s.Pipeline, Shard: shard, Emitter: s.Emitter, Keyed: m.keyed, Aggregate: m.plan != nil}
 	return m, nil
+}
+
+// scan has all that is read out of a record's value looked for at once.
+func (m *Machine) scan() {
+	m.scanner = &field.Scanner{}
+	if m.keyed {
+		m.keyRef = m.scanner.Bind(m.keyRef)
+	}
+	if m.clock != nil {
+		m.clock.Bind(m.scanner)
+	}
+	if m.folds {
+		m.plan.Bind(m.scanner)
+	}
+	if !m.scanner.Bound() {
+		return
+	}
+	join := m.joinFn
+	m.joinFn = func(r *record.Record) bool {
+		m.scanner.Next(r.Value)
+		return join(r)
+	}
 }
 
 // NeedsReceived reports whether records must carry their time of receipt, and `now` must be a bound below which no

@@ -36,6 +36,7 @@ func (m *Machine) Step(now int64, records iter.Seq[*record.Record], out Out) int
 	}
 	m.close()
 	m.keep()
+	m.scanner.Next(nil) // the value's memory is the caller's
 	m.now, m.out = m.at, nil
 	return m.calls
 }
