@@ -67,6 +67,7 @@ func TestResults(t *testing.T) {
 		{"min(v), max(v), stddev(v)", []string{`{"v":-2}`, `{"v":"4"}`, `{"v":true}`}, `{"min_v":-2,"max_v":4,"stddev_v":4.242640687119285}`},
 		{"first(v), last(v), collect(v)", []string{`{"v":{"a":[1]}}`, `{"v":"x"}`, `{"v":null}`}, `{"first_v":{"a":[1]},"last_v":"x","collect_v":[{"a":[1]},"x"]}`},
 		{"top(v, 2) as t, distinct(v)", []string{`{"v":"b"}`, `{"v":"a"}`, `{"v":"c"}`, `{"v":"c"}`}, `{"t":[{"value":"c","count":2},{"value":"a","count":1}],"distinct_v":3}`},
+		{"p1(v) as a, p50(v) as b, p51(v) as c, p99(v) as d", []string{`{"v":100}`, `{"v":1}`}, `{"a":1.01,"b":1.01,"c":100.5,"d":100.5}`},
 		{"collect(v, 2)", []string{`{"v":1}`, `{"v":2}`, `{"v":3}`}, `{"collect_v":[1,2]}`},
 		{"first(@key), sum(@timestamp), count(@offset)", []string{`x`, `y`}, `{"first__key":"k","sum__timestamp":10,"count__offset":2}`},
 	} {

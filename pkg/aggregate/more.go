@@ -207,6 +207,7 @@ type quantiles struct {
 // Of the sketch: values are within 1 %, over at least 17 powers of ten; beyond, the least ones are merged.
 const (
 	accuracy = 0.01
+	digits   = 4 // that are written: further ones would say nothing
 	maxBins  = 2048
 	binBytes = 8 // a bin of the dense store
 )
@@ -256,10 +257,15 @@ func (q *quantiles) json(dst []byte, it *item) []byte {
 	if q.sketch == nil {
 		return append(dst, "null"...)
 	}
-	v, err := q.sketch.GetValueAtQuantile(it.arg / 100)
+	// The nearest rank, as people take percentiles: the least value that so many percent do not exceed. The library's rank
+	// of a quantile is a fraction of the largest one, rounded down.
+	n := q.sketch.GetCount()
+	rank := math.Ceil(it.arg/100*n) - 1
+	v, err := q.sketch.GetValueAtQuantile(min((rank+0.5)/max(n-1, 1), 1))
 	if err != nil {
 		return append(dst, "null"...)
 	}
+	v, _ = strconv.ParseFloat(strconv.FormatFloat(v, 'g', digits, 64), 64) // of its own making: no error
 	return appendFloat(dst, v)
 }
 
