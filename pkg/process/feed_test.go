@@ -27,6 +27,7 @@ type fakeLane struct {
 }
 
 type fakeBuffer struct {
+	name  string // of the lane
 	lane  *fakeLane
 	turns []buffer.Turn // two alternate: what a turn aliases is overwritten by the next
 }
@@ -67,7 +68,7 @@ func (f *fakeBuffer) append(n int64) {
 
 func (f *fakeBuffer) Read(_ context.Context, _ time.Duration, count int) (*buffer.Turn, error) {
 	l := f.lane
-	lt := buffer.LaneTurn{Lane: "t/0", Tail: l.tail, High: l.tail, Rescan: l.rescan}
+	lt := buffer.LaneTurn{Lane: f.name, Tail: l.tail, High: l.tail, Rescan: l.rescan}
 	at := &l.group
 	if l.rescan {
 		at = &l.at
@@ -112,7 +113,7 @@ func (s *fakeSource) Read(_ context.Context, p source.Range, buf []byte) ([]byte
 }
 
 func newFeed(t *testing.T) (*feed, *fakeBuffer, *fakeSource) {
-	b := &fakeBuffer{lane: &fakeLane{}}
+	b := &fakeBuffer{name: "t/0", lane: &fakeLane{}}
 	src := &fakeSource{f: b}
 	f := &feed{reader: b, refill: src, log: zap.NewNop(), count: firstCount, clock: &clock{},
 		lost: func(string, int64, int64) {}, id: func(context.Context, string) source.ID { return source.ID{} },
@@ -287,6 +288,31 @@ func TestWhetherALaneIsAtItsEnd(t *testing.T) {
 		l := end
 		if c.alter(&l); l.atEnd() != c.want {
 			t.Errorf("%s: %v", c.name, !c.want)
+		}
+	}
+}
+
+// A replay reads what it needs from the buffer, also when more lies before it there than one read brings: of the direct lane
+// nothing else has it.
+func TestReplayPassesOverWhatWasProcessed(t *testing.T) {
+	for _, name := range []string{"t/0", buffer.DirectLane} {
+		f, b, src := newFeed(t)
+		f.lanes, f.keep = nil, true
+		f.lost = func(lane string, from, to int64) { t.Errorf("lane %s: [%d, %d) is said to be lost", lane, from, to) }
+		b.name = name
+		for range 5 * firstCount {
+			b.append(3)
+		}
+		done := b.lane.tail - 6
+		if err := f.add(name, done, true); err != nil {
+			t.Fatal(err)
+		}
+		o := &owner{feed: f}
+		if err := o.read(t.Context(), name, done+3); err != nil {
+			t.Fatal(err)
+		}
+		if l := f.lanes[0]; l.read < done+3 || src.reads > 0 {
+			t.Errorf("lane %s: read up to %d, %d times from the source; up to %d were in the buffer", name, l.read, src.reads, b.lane.tail)
 		}
 	}
 }

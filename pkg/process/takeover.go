@@ -231,7 +231,7 @@ func (o *owner) read(ctx context.Context, name string, to int64) error {
 		if _, err := o.feed.fill(ctx, 0); err != nil {
 			return err
 		}
-		if l.read == before && !l.rescan && l.refillTo <= l.read && to > l.read {
+		if l.read == before && !l.cut && !l.rescan && l.refillTo <= l.read {
 			l.refillTo = to
 		}
 	}
