@@ -45,6 +45,7 @@ type owner struct {
 	now       int64 // of the last decision: time never goes back
 	drained   int64 // decisions up to here have put what they give into a group
 	committed int64 // decisions up to here are committed
+	settled   bool  // a transaction of this owner was committed
 	delivered int64 // … and acknowledged, by a sink outside the transaction; 0 for any other
 
 	ready    []journal.Decision // whose outputs are all in group; not sealed yet
@@ -499,6 +500,7 @@ func (o *owner) do(ctx context.Context, j *job) error {
 func (o *owner) finished() {
 	j := o.jobs[0]
 	o.jobs = o.jobs[1:]
+	o.settled = true
 	if j.point != nil {
 		o.checkpoints--
 		o.w.goal.count(j.tally)

@@ -3,7 +3,21 @@ package process
 import (
 	"testing"
 	"time"
+
+	"github.com/windrow-io/windrow/pkg/journal"
 )
+
+// A checkpoint, too, is a commit: a worker that loses the shard after it waits no longer than one that lost it for the first
+// time.
+func TestACheckpointSettles(t *testing.T) {
+	o := &owner{w: &Worker{}, jobs: []*job{{point: &journal.Checkpoint{}}}, checkpoints: 1}
+	if o.settled {
+		t.Fatal("settled before anything was committed")
+	}
+	if o.finished(); !o.settled || o.checkpoints != 0 {
+		t.Errorf("after a checkpoint: settled %v, %d checkpoints under way", o.settled, o.checkpoints)
+	}
+}
 
 // Whoever looks, the same settings hold: those of the worker that started last, and one of them if several did.
 func TestOneSettingsHold(t *testing.T) {

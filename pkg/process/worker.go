@@ -268,9 +268,8 @@ func (w *Worker) own(ctx context.Context, s *slot) (progress bool, err error) {
 	}
 	defer o.feed.reader.Close()
 	w.o.Conditions.Set("shard "+s.shard, nil)
-	before := o.committed
 	err = o.run(ctx, s)
-	return o.committed > before, err
+	return o.settled, err
 }
 
 func kind(err error) string {
