@@ -340,6 +340,41 @@ func TestRetentionOvertakes(t *testing.T) {
 	}
 }
 
+// TestRetentionOvertakesWhatRedisLost: the lane is rolled back, and meanwhile retention has removed what every pipeline has
+// processed. That is no loss, and no reason for an alarm; what lies behind it unread is.
+func TestRetentionOvertakesWhatRedisLost(t *testing.T) {
+	for name, c := range map[string]struct {
+		processed int64
+		says      string
+	}{
+		"all was processed": {processed: 150},
+		"a part was":        {processed: 120, says: "no longer has offsets 120 to 149"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, "a")
+			in := w.start(Options{Topics: "a"})
+			w.produce("a", 0, "x", 0, 160)
+			w.expect("a/0", values("x", 0, 0, 160))
+			if err := w.buffer().Publish(t.Context(), "p", "a/0", []buffer.Mark{{Lane: "a/0", Position: c.processed, Ms: 1}}, time.Minute, nil); err != nil {
+				t.Fatal(err)
+			}
+			await.True(t, "that is committed", func() bool { return w.committed("a", 0) == c.processed })
+			_ = in.stop()
+			kafkatest.DeleteRecords(t, w.p, "a", 0, 150)
+			w.redis.HSet("windrow:{s/a/0}:lane:a/0:tail", "next", "100")
+			w.redis.HSet("windrow:{s/a/0}:lane:a/0:tail", "last", "100")
+			in = w.start(Options{Topics: "a"})
+			await.True(t, "the lane goes on", func() bool { return w.redis.HGet("windrow:{s/a/0}:lane:a/0:tail", "next") == "160" })
+			if c.says != "" {
+				in.conditions.says(t, conditionLost, c.says)
+			} else if err, _ := in.conditions.get(conditionLost); err != nil {
+				t.Errorf("an alarm: %v", err)
+			}
+		})
+	}
+}
+
 // TestSourceCutOff: an unclean election ended the partition before the lane's tail.
 func TestSourceCutOff(t *testing.T) {
 	t.Parallel()

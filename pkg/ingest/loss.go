@@ -63,9 +63,23 @@ func (l *lane) offset(at int64) (int64, error) {
 	return found[l.tp.Partition], nil
 }
 
-// overtaken goes on at the oldest record there is: retention removed those before it unread.
+// overtaken goes on at the oldest record there is. Retention removed those before it: unread, unless Redis has lost what
+// the lane had, and every pipeline has processed it.
 func (l *lane) overtaken(first, end int64) error {
-	l.lost(&source.LostError{TopicPartition: l.tp, From: l.next, To: first})
+	c, ok, err := l.in.offsets.committed(l.in.hard, l.tp)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSource, err)
+	}
+	unread := l.next
+	if n := noteOf(c); ok && n.Epoch == l.name.Epoch && !differ(n.Topic, l.topic) {
+		unread = max(unread, c.Offset)
+	}
+	if unread < first {
+		l.lost(&source.LostError{TopicPartition: l.tp, From: unread, To: first})
+	} else {
+		l.log.Info("the source no longer has what the lane lacks, and every pipeline has processed it",
+			zap.Int64("from", l.next), zap.Int64("to", first), zap.Int64("committed", c.Offset))
+	}
 	if l.exists {
 		// The tail moves at once: a restart must not find, and count, the same loss again.
 		tail, err := l.appender.Append(l.in.hard, buffer.Append{From: first, Next: first, High: max(first, end), Gap: true, Topic: l.topic})
