@@ -342,11 +342,34 @@ func (w *world) note(format string, args ...any) {
 // chance is true once in n times.
 func (w *world) chance(n int) bool { return n > 0 && w.rnd.IntN(n) == 0 }
 
-// release decides what becomes of a call.
+// release decides what becomes of a call. Calls of a process that look the same are executed together, and nothing happens
+// to them: which of its goroutines asked first is nobody's choice, and must make no difference.
 func (w *world) release(c *call) {
+	if twins := w.twins(c); len(twins) > 1 {
+		for _, t := range twins {
+			if t.finish() {
+				w.note("%s %s", t.p.name, t.label)
+				w.deliver(t, reply{out: t.out})
+			}
+		}
+		return
+	}
 	if c.begun || w.quiet || !w.fault(c) {
 		w.execute(c)
 	}
+}
+
+// twins are the calls that look like c, itself among them, if nothing of it is done yet.
+func (w *world) twins(c *call) (all []*call) {
+	if c.begun {
+		return nil
+	}
+	for _, x := range w.calls {
+		if x.p == c.p && x.label == c.label && !x.begun {
+			all = append(all, x)
+		}
+	}
+	return all
 }
 
 // execute executes a call, or its next piece.
