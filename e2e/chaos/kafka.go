@@ -2,7 +2,10 @@ package chaos
 
 import (
 	"fmt"
+	"strings"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/windrow-io/windrow/e2e/job"
 	"github.com/windrow-io/windrow/e2e/lab"
@@ -67,6 +70,54 @@ var kafkaScenarios = []scenario{
 				r.sent = append(r.sent, make([]int, more)...)
 				r.mu.Unlock()
 			}})
+		},
+	},
+	{
+		name: "topic made again", does: "the source is deleted, once all of it is read, and created again under load of the same numbers", expects: exactlyOnce,
+		play: func(r *run) {
+			r.usual()
+			r.startAll("ingest 1", "worker 1", "worker 2")
+			r.under()
+			r.settle(r.total())
+			r.Kafka.DeleteTopics(r.t, r.Topic)
+			admin := r.Kafka.Admin(r.t)
+			lab.WaitFor(r.t, job.Patience, "the source to be gone", func() bool {
+				topics, err := admin.ListTopics(r.t.Context())
+				return err == nil && !topics.Has(r.Topic)
+			})
+			r.Kafka.CreateTopic(r.t, r.Topic, partitions)
+			r.under(fault{"deleted and created again, new records", func() {}})
+			r.exactlyOnce()
+		},
+	},
+	{
+		name: "retention overtakes", does: "while ingest is away the source drops records that nobody has read", expects: "what was dropped is counted as lost; all else exactly once",
+		play: func(r *run) {
+			r.usual()
+			r.startAll("ingest 1", "worker 1", "worker 2")
+			r.under()
+			r.settle(r.total())
+			r.end("ingest 1")
+			const dropped = 10 * countSize // of each partition
+			drop := kadm.Offsets{}
+			for p, n := range r.sentSoFar() {
+				drop.AddOffset(r.Topic, int32(p), int64(n+dropped), -1)
+			}
+			for range 2 * dropped / countSize {
+				r.Kafka.Produce(r.t, r.next())
+			}
+			if done, err := r.Kafka.Admin(r.t).DeleteRecords(r.t.Context(), drop); err != nil || done.Error() != nil {
+				r.t.Fatal(err, done.Error())
+			}
+			ingest := r.start("ingest 2")
+			r.under(fault{fmt.Sprintf("%d records of each partition dropped unread", dropped), func() {}})
+			if lost, _ := ingest.Metric("windrow_source_lost_records_total"); lost != dropped*partitions {
+				r.wrong(fmt.Sprintf("%v records are counted as lost, not %d", lost, dropped*partitions))
+			}
+			if _, body := ingest.Get("/readyz"); !strings.Contains(body, "no longer has offsets") {
+				r.wrong("/readyz does not speak of the loss: " + body)
+			}
+			r.allBut(dropped * partitions)
 		},
 	},
 }

@@ -2,8 +2,12 @@ package chaos
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/windrow-io/windrow/e2e/job"
 	"github.com/windrow-io/windrow/e2e/lab"
 )
 
@@ -63,10 +67,58 @@ var redisScenarios = []scenario{
 			r.load(fault{"the workers paused until Redis refuses writes", func() {
 				r.named("worker 1").Pause(r.t)
 				r.named("worker 2").Pause(r.t)
-				r.named("ingest 1").NotReady(r.t, 2*time.Minute, "redis")
+				r.says("ingest 1", "redis is full")
 				r.named("worker 1").Resume(r.t)
 				r.named("worker 2").Resume(r.t)
 			}})
+		},
+	},
+	{
+		name: "redis disk full", does: "the append-only file of Redis can't grow: it refuses writes until there is room again", expects: exactlyOnce,
+		play: func(r *run) {
+			r.on(lab.Kafka(r.t), lab.RedisWithDiskOf(r.t, 6<<20, "everysec"))
+			r.load(fault{"the disk is full, until ingest says so", func() {
+				r.says("ingest 1", "MISCONF")
+				r.Redis.DiskGrows(r.t)
+			}})
+		},
+	},
+	{
+		name: "direct lane, failover", does: "programs append to the direct lane; a replica that lacks the newest records becomes the primary before they are read", expects: "what the replica lacks is lost; all else exactly once",
+		play: func(r *run) {
+			r.usual()
+			link := lab.NewProxy(r.t, r.Redis.Addr)
+			replica := lab.RedisReplica(r.t, link.Addr)
+			replica.Synced(r.t)
+			proxy := lab.NewProxy(r.t, r.Redis.Addr)
+			r.Env = append(r.Env, "REDIS_URL=redis://"+proxy.Addr)
+			r.sent = []int{0}
+			client := redis.NewClient(&redis.Options{Addr: proxy.Addr, MaxRetries: -1})
+			defer client.Close()
+			appends := func(n int) {
+				for range n {
+					r.Append(client, "*", job.Input{I: r.sent[0]})
+					r.sent[0]++
+				}
+			}
+			r.startAll("worker 1", "worker 2")
+			appends(10 * countSize)
+			r.settle(r.total())
+			r.end("worker 1", "worker 2")
+
+			const kept, lacking = 3 * countSize, 2 * countSize
+			appends(kept)
+			if n, err := r.client.Wait(r.t.Context(), 1, time.Minute).Result(); err != nil || n != 1 {
+				r.t.Fatalf("WAIT: %d replicas, %v", n, err)
+			}
+			link.Refuse()
+			appends(lacking)
+			r.Redis.Kill()
+			replica.Promote(r.t)
+			proxy.Retarget(replica.Addr)
+			r.startAll("worker 3", "worker 4")
+			appends(10 * countSize)
+			r.allBut(lacking)
 		},
 	},
 	{
@@ -91,6 +143,17 @@ func aofKilled(appendfsync string) scenario {
 			r.load(again, again)
 		},
 	}
+}
+
+// says waits until a program speaks of something on its /readyz.
+func (r *run) says(name, what string) {
+	r.t.Helper()
+	var body string
+	lab.WaitFor(r.t, job.Patience, fmt.Sprintf("/readyz of %s to speak of %s", name, what), func() bool {
+		_, body = r.named(name).Get("/readyz")
+		return strings.Contains(body, what)
+	})
+	r.note("%s said: %s", name, strings.Join(strings.Fields(body), " "))
 }
 
 func (r *run) lanesCut() fault {

@@ -148,7 +148,7 @@ type Mark struct {
 	What     string
 }
 
-// Width is how long it took to recover.
+// Width is how long it lasted, and took to recover from.
 func (m Mark) Width() float64 { return round(m.Until - m.X) }
 
 // Tick is a value of the axis.
@@ -188,7 +188,7 @@ func chart(curves []Curve, faults []Fault, unit string) Chart {
 		c.Ticks = append(c.Ticks, Tick{y(v), value(v)})
 	}
 	for _, f := range faults {
-		c.Marks = append(c.Marks, Mark{x(f.Seconds), x(min(right, f.Seconds+f.Recovered)), f.What})
+		c.Marks = append(c.Marks, Mark{x(f.Seconds), x(min(right, f.Seconds+f.Lasted+f.Recovered)), f.What})
 	}
 	for i, curve := range curves {
 		var path strings.Builder

@@ -50,6 +50,9 @@ type run struct {
 
 	mu       sync.Mutex
 	sent     []int                   // records of each partition
+	poisoned bool                    // some windows can't be processed
+	byKey    bool                    // windows are per key
+	burst    int                     // records of partition 0 to be sent at once
 	programs map[string]*lab.Program // by the names that start gave them
 	limits   map[string]float64
 	result   Result
@@ -59,6 +62,7 @@ type run struct {
 type Fault struct {
 	Seconds   float64 `json:"s"` // since the begin
 	What      string  `json:"what"`
+	Lasted    float64 `json:"lasted"`    // seconds
 	Recovered float64 `json:"recovered"` // seconds from its end until every shard had given a window with a record sent after it
 }
 
@@ -92,12 +96,14 @@ func (r *run) usual(options ...string) {
 // on makes the run's stream on these servers, and begins the measuring.
 func (r *run) on(kafka *lab.KafkaServer, redis *lab.RedisServer) {
 	r.t.Helper()
+	lab.Build(r.t, "ingest") // before the measuring
+	lab.Build(r.t, r.program)
 	r.Job = job.On(r.t, kafka, redis)
 	r.Env = []string{"LOG_LEVEL=info"}
 	r.redis = func() *lab.RedisServer { return redis }
 	r.client = redis.Client(r.t)
 	r.CreateTopics(partitions)
-	r.watch.follow(r.t, kafka, r.Out)
+	r.watch.follow(r.t, kafka, r.Out, r.Out+".dead")
 	r.meters = &meters{begin: time.Now(), of: map[string]*Curve{}}
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan struct{})
@@ -216,7 +222,7 @@ func (r *run) feed() (stop func()) {
 			case <-tick.C:
 			}
 			records := r.next()
-			if n := len(records) / countSize; n != known { // a client learns of new partitions in minutes
+			if n := len(r.sentSoFar()); n != known { // a client learns of new partitions in minutes
 				client, known = r.Kafka.Producer(r.t), n
 			}
 			if err := client.ProduceSync(r.t.Context(), records...).FirstErr(); err != nil {
@@ -233,8 +239,13 @@ func (r *run) next() (records []*kgo.Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for p, from := range r.sent {
-		records = append(records, r.Inputs(p, from, from+countSize)...)
-		r.sent[p] += countSize
+		n := countSize
+		if p == 0 {
+			n += r.burst
+			r.burst = 0
+		}
+		records = append(records, r.Inputs(p, from, from+n)...)
+		r.sent[p] += n
 	}
 	return records
 }
@@ -297,7 +308,7 @@ func (r *run) while(do func()) {
 // strike does something to the stream, and waits until every shard has given a window with a record sent after it.
 func (r *run) strike(f fault) {
 	r.t.Helper()
-	at := time.Since(r.meters.begin)
+	begun := time.Now()
 	f.do()
 	over, sent := time.Now(), r.sentSoFar()
 	var recovered time.Duration
@@ -311,7 +322,7 @@ func (r *run) strike(f fault) {
 		}
 		return true
 	})
-	r.struck(at, f.what, recovered)
+	r.struck(f.what, begun, over, recovered)
 }
 
 // sentSoFar is the number of records of each partition.
@@ -322,9 +333,11 @@ func (r *run) sentSoFar() []int {
 }
 
 // struck notes a fault and what it took to recover from it.
-func (r *run) struck(at time.Duration, what string, recovered time.Duration) {
+func (r *run) struck(what string, begun, over time.Time, recovered time.Duration) {
 	r.t.Logf("%s: output again after %.1f s", what, recovered.Seconds())
-	r.result.Faults = append(r.result.Faults, Fault{at.Seconds(), what, recovered.Seconds()})
+	r.result.Faults = append(r.result.Faults, Fault{
+		begun.Sub(r.meters.begin).Seconds(), what, over.Sub(begun).Seconds(), recovered.Seconds(),
+	})
 	r.result.Recovery = max(r.result.Recovery, recovered.Seconds())
 }
 
@@ -334,6 +347,22 @@ func (r *run) exactlyOnce() {
 	r.settle(r.total())
 	r.result.Tally = r.tally()
 	r.wrong(r.result.exactlyOnce()...)
+	if r.result.Dead > 0 && !r.poisoned {
+		r.wrong(fmt.Sprintf("%d windows are dead letters", r.result.Dead))
+	}
+}
+
+// allBut is exactlyOnce, but for so many records that are lost.
+func (r *run) allBut(lost int) {
+	r.t.Helper()
+	r.settle(r.total() - lost)
+	r.result.Tally = r.tally()
+	t := r.result.Tally
+	if t.Lost != lost {
+		r.wrong(fmt.Sprintf("%d records are lost, not %d", t.Lost, lost))
+	}
+	t.Lost = 0
+	r.wrong(t.exactlyOnce()...)
 }
 
 // settle waits until windows with n records have come, or none has come for a long time: what is missing then is counted.
@@ -357,9 +386,12 @@ func (r *run) tally() Tally {
 	out := r.Collect(r.Out)
 	windows := out.All()
 	job.RequireOrderInPartitions(r.t, out)
-	return count(windows, r.total(), func(in job.Input) bool {
+	dead := deadWindows(r.t, r.Kafka.Consume(r.t, r.Out+".dead").ToEnd())
+	t := count(append(windows, dead...), r.total(), r.byKey, func(in job.Input) bool {
 		return in.P >= 0 && in.P < len(r.sent) && in.I >= 0 && in.I < r.sent[in.P]
 	})
+	t.Windows, t.Dead = len(windows), len(dead)
+	return t
 }
 
 // stop ends the measuring and all programs.

@@ -79,7 +79,7 @@ func (r *run) takeover(i int) (took, others time.Duration) {
 		return len(its) > 0
 	})
 	r.more(perSecond * len(r.sent))
-	at := time.Since(r.meters.begin)
+	begun := time.Now()
 	r.kill(worker(i))
 	killed, sent := time.Now(), r.sentSoFar()
 	lab.WaitFor(r.t, 2*job.Patience, "the output of the dead worker's shards to go on", func() bool {
@@ -93,7 +93,7 @@ func (r *run) takeover(i int) (took, others time.Duration) {
 			r.wrong(fmt.Sprintf("%s gave no window while others were taken over", r.Shard(p)))
 		}
 	}
-	r.struck(at, fmt.Sprintf("kill -9 of %s with %d shards", worker(i), len(its)), took)
+	r.struck(fmt.Sprintf("kill -9 of %s with %d shards", worker(i), len(its)), begun, killed, took)
 	return took, others
 }
 

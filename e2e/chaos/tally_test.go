@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ func TestTally(t *testing.T) {
 		"a window is missing": {windows: []lab.Window{window(0, 0, 1), window(2, 2, 3)}, others: "is number 2"},
 		"never sent":          {windows: []lab.Window{window(0, 0, 1), window(1, 2, 3, 4)}, others: "was never sent"},
 	} {
-		got := count(c.windows, sent, func(in job.Input) bool { return in.P == 0 && in.I < sent })
+		got := count(c.windows, sent, false, func(in job.Input) bool { return in.P == 0 && in.I < sent })
 		if got.In != sent || got.Windows != len(c.windows) || got.Lost != c.lost || got.Twice != c.twice {
 			t.Errorf("%s: %+v", name, got)
 		}
@@ -58,7 +59,7 @@ func TestReportShowsEverything(t *testing.T) {
 	results := []Result{
 		{
 			Name: "a story", Does: "something is done", Expects: exactlyOnce, Verdict: passed, Recovery: 1.5,
-			Faults:     []Fault{{Seconds: 2, What: "<a fault>", Recovered: 1.5}},
+			Faults:     []Fault{{Seconds: 2, What: "<a fault>", Lasted: 0.5, Recovered: 1.5}},
 			Tally:      Tally{In: 12345, Windows: 246},
 			Memory:     []Curve{{Name: "redis", Limit: 8 << 20, Points: []Point{{0, 1 << 20}, {1, 4 << 20}}}},
 			Throughput: []Curve{{Name: throughput, Points: []Point{{0, 0}, {1, 4000}}}},
@@ -69,7 +70,7 @@ func TestReportShowsEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	for file, wants := range map[string][]string{
-		"report.json": {`"name": "a story"`, `"lost": 1`, `"recovered": 1.5`},
+		"report.json": {`"name": "a story"`, `"lost": 1`, `"recovered": 1.5`, `"lasted": 0.5`},
 		"report.md":   {"2 scenarios, 1 failed", "| a story | exactly once | 1 | 12345 | 246 | 0 | 0 | 1.5 | passed |", "**wrong**: a record is lost"},
 		"report.html": {"a story", "&lt;a fault&gt;", "limit of redis", "1 of 2", `d="M0 130L460 `, "a record is lost", "12\u202f345"},
 	} {
@@ -82,5 +83,29 @@ func TestReportShowsEverything(t *testing.T) {
 				t.Errorf("%s lacks %q", file, want)
 			}
 		}
+	}
+}
+
+// docs/GUARANTEES.md names scenarios like this: chaos, *one*, *another*.
+func TestGuaranteesNameScenarios(t *testing.T) {
+	text, err := os.ReadFile("../../docs/GUARANTEES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exist := map[string]bool{}
+	for _, s := range scenarios {
+		exist[s.name] = true
+	}
+	named := 0
+	for _, list := range regexp.MustCompile(`chaos((?:, \*[^*]+\*)+)`).FindAllStringSubmatch(string(text), -1) {
+		for _, m := range regexp.MustCompile(`\*([^*]+)\*`).FindAllStringSubmatch(list[1], -1) {
+			named++
+			if !exist[m[1]] {
+				t.Errorf("docs/GUARANTEES.md names the scenario %q, which does not exist", m[1])
+			}
+		}
+	}
+	if named < 10 {
+		t.Errorf("docs/GUARANTEES.md names %d scenarios", named)
 	}
 }

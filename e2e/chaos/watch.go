@@ -75,10 +75,10 @@ func (w *watch) stall(partition int, from, to time.Time) (longest time.Duration)
 	return longest
 }
 
-// follow watches a topic until the test ends. What can't be read is found when the output is checked.
-func (w *watch) follow(t testing.TB, k *lab.KafkaServer, topic string) {
+// follow watches topics until the test ends: windows, and dead letters with windows in them. What can't be read is found when the output is checked.
+func (w *watch) follow(t testing.TB, k *lab.KafkaServer, topics ...string) {
 	client := k.Client(t,
-		kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeTopics(topics...), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(100*time.Millisecond), kgo.FetchMaxPartitionBytes(64<<20), kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(time.Second),
 	)
 	ctx := t.Context()
@@ -87,13 +87,34 @@ func (w *watch) follow(t testing.TB, k *lab.KafkaServer, topic string) {
 			client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
 				var window lab.Window
 				var last job.Input
-				if json.Unmarshal(r.Value, &window) != nil || len(window.Data) == 0 || json.Unmarshal(window.Data[len(window.Data)-1], &last) != nil {
+				if windowIn(r.Value, &window) != nil || len(window.Data) == 0 || json.Unmarshal(window.Data[len(window.Data)-1], &last) != nil {
 					return
 				}
 				w.saw(last.P, arrival{time.Now(), last.I}, window.Count)
 			})
 		}
 	}()
+}
+
+// windowIn decodes a window, or the one in a dead letter.
+func windowIn(text []byte, w *lab.Window) error {
+	letter := struct {
+		*lab.Window
+		Dead *lab.Window `json:"window"`
+	}{w, w}
+	return json.Unmarshal(text, &letter)
+}
+
+// deadWindows are the windows in dead letters.
+func deadWindows(t testing.TB, letters []*kgo.Record) []lab.Window {
+	t.Helper()
+	windows := make([]lab.Window, len(letters))
+	for i, l := range letters {
+		if err := windowIn(l.Value, &windows[i]); err != nil || windows[i].ID == "" {
+			t.Fatalf("a dead letter has no window: %v\n%.500s", err, l.Value)
+		}
+	}
+	return windows
 }
 
 // Point is a value at a time since the scenario's begin.
