@@ -109,3 +109,12 @@ func TestGuaranteesNameScenarios(t *testing.T) {
 		t.Errorf("docs/GUARANTEES.md names %d scenarios", named)
 	}
 }
+
+func TestWindowInADeadLetter(t *testing.T) {
+	const window = `{"id":"b","shard":"s","seq":3,"count":1,"data":[{"p":0,"i":1}]}`
+	for _, text := range []string{window, `{"id":"a","reason":"handler","window":` + window + `}`} {
+		if w, err := windowIn([]byte(text)); err != nil || w.ID != "b" || w.Seq != 3 || len(w.Data) != 1 {
+			t.Errorf("%s: %+v, %v", text, w, err)
+		}
+	}
+}

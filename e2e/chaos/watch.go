@@ -85,9 +85,9 @@ func (w *watch) follow(t testing.TB, k *lab.KafkaServer, topics ...string) {
 	go func() {
 		for ctx.Err() == nil {
 			client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-				var window lab.Window
+				window, err := windowIn(r.Value)
 				var last job.Input
-				if windowIn(r.Value, &window) != nil || len(window.Data) == 0 || json.Unmarshal(window.Data[len(window.Data)-1], &last) != nil {
+				if err != nil || len(window.Data) == 0 || json.Unmarshal(window.Data[len(window.Data)-1], &last) != nil {
 					return
 				}
 				w.saw(last.P, arrival{time.Now(), last.I}, window.Count)
@@ -97,12 +97,16 @@ func (w *watch) follow(t testing.TB, k *lab.KafkaServer, topics ...string) {
 }
 
 // windowIn decodes a window, or the one in a dead letter.
-func windowIn(text []byte, w *lab.Window) error {
-	letter := struct {
-		*lab.Window
-		Dead *lab.Window `json:"window"`
-	}{w, w}
-	return json.Unmarshal(text, &letter)
+func windowIn(text []byte) (w lab.Window, err error) {
+	var letter struct{ Window json.RawMessage }
+	if err := json.Unmarshal(text, &letter); err != nil {
+		return w, err
+	}
+	if letter.Window != nil {
+		text = letter.Window
+	}
+	err = json.Unmarshal(text, &w)
+	return w, err
 }
 
 // deadWindows are the windows in dead letters.
@@ -110,7 +114,8 @@ func deadWindows(t testing.TB, letters []*kgo.Record) []lab.Window {
 	t.Helper()
 	windows := make([]lab.Window, len(letters))
 	for i, l := range letters {
-		if err := windowIn(l.Value, &windows[i]); err != nil || windows[i].ID == "" {
+		var err error
+		if windows[i], err = windowIn(l.Value); err != nil || len(windows[i].Data) == 0 {
 			t.Fatalf("a dead letter has no window: %v\n%.500s", err, l.Value)
 		}
 	}
