@@ -10,9 +10,8 @@ need() { # need COMMAND PACKAGE…: the command is there, or its packages are to
 }
 need make make
 need git git
-need cc gcc libc6-dev # the race detector is linked by it
+need cc gcc libc6-dev # the race detector is linked by it, and the clock of servers whose time steps
 need redis-server redis-server
-need faketime faketime # steps Redis's clock
 need javac default-jdk-headless
 need python3 python3-minimal # examples/handler/handler.py is tested too
 need mvn maven

@@ -126,7 +126,7 @@ var redisScenarios = []scenario{
 		play: func(r *run) {
 			r.on(lab.Kafka(r.t), lab.RedisWithClock(r.t))
 			step := func(d time.Duration) fault {
-				return fault{fmt.Sprintf("Redis's clock is %v ahead", d), func() { r.Redis.StepClock(r.t, d) }}
+				return fault{fmt.Sprintf("Redis's clock is %v ahead", d), func() { r.Redis.Clock.Step(r.t, d) }}
 			}
 			r.load(step(59*time.Minute), step(0), step(-time.Minute))
 		},

@@ -36,6 +36,7 @@ type KafkaServer struct {
 	Addr   string  // host:port of the plain listener
 	Secure *Secure // the TLS listeners, if asked for
 	Proxy  *Proxy  // the listener behind a proxy, if asked for
+	Clock  *Clock  // of its own, if asked for
 
 	seeds   []string // the plain listeners of all nodes
 	id      int32    // of the node
@@ -49,6 +50,7 @@ type kafkaOptions struct {
 	properties []string // key=value, later ones win
 	secure     bool
 	proxied    bool
+	clock      bool
 	stopped    bool
 }
 
@@ -68,6 +70,9 @@ func WithSecurity() KafkaOption { return func(o *kafkaOptions) { o.secure = true
 
 // BehindProxy adds a listener that is reached, and advertised, through KafkaServer.Proxy only.
 func BehindProxy() KafkaOption { return func(o *kafkaOptions) { o.proxied = true } }
+
+// WithClock gives the server a clock of its own, which can step.
+func WithClock() KafkaOption { return func(o *kafkaOptions) { o.clock = true } }
 
 // NotStarted leaves the start of the server to the test: its address is known before it answers.
 func NotStarted() KafkaOption { return func(o *kafkaOptions) { o.stopped = true } }
@@ -177,6 +182,11 @@ func (k *KafkaServer) configure(controllers []string) error {
 			return err
 		}
 		listeners = append(listeners, listener{name: "PROXIED", protocol: "PLAINTEXT", addr: address(behind), advertised: k.Proxy.Addr})
+	}
+	if k.options.clock {
+		if k.Clock, err = newClock(k.dir); err != nil {
+			return err
+		}
 	}
 	if k.options.secure {
 		if k.Secure, err = newSecure(filepath.Join(k.dir, "tls")); err != nil {
@@ -312,7 +322,11 @@ func (k *KafkaServer) start() error {
 			return err
 		}
 	}
-	k.command, err = run("kafka", k.java(jarDir, "-Xms512m", "-Xmx512m", "kafka.Kafka", k.file("server.properties")), os.Environ(), k.log)
+	env := os.Environ()
+	if k.Clock != nil {
+		env = append(env, k.Clock.env()...)
+	}
+	k.command, err = run("kafka", k.java(jarDir, "-Xms512m", "-Xmx512m", "kafka.Kafka", k.file("server.properties")), env, k.log)
 	if err != nil {
 		return err
 	}

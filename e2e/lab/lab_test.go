@@ -132,6 +132,24 @@ func TestRedisComesBackEmpty(t *testing.T) {
 	r.FlushAll(t)
 }
 
+func TestClockSteps(t *testing.T) {
+	t.Parallel()
+	r := RedisWithClock(t)
+	c := r.Client(t)
+	for _, d := range []time.Duration{0, time.Hour, -time.Minute} {
+		r.Clock.Step(t, d)
+		before := time.Now()
+		now, err := c.Time(t.Context()).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		const tells = time.Millisecond // less it does not
+		if now = now.Add(-d); now.Before(before.Add(-tells)) || now.After(time.Now().Add(tells)) {
+			t.Errorf("%v ahead: it was %v and Redis says %v, less that", d, before, now)
+		}
+	}
+}
+
 func TestProxyLosesRepliesAndConnections(t *testing.T) {
 	t.Parallel()
 	r := Redis(t)

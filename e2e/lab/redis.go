@@ -17,13 +17,13 @@ import (
 // RedisServer is a redis-server of the test's own. It keeps nothing on disk unless options ask for it, so that Kill or
 // Stop and Start bring it back empty.
 type RedisServer struct {
-	Addr string // host:port
-	URL  string // redis://host:port
+	Addr  string // host:port
+	URL   string // redis://host:port
+	Clock *Clock // of its own, if asked for
 
 	dir     string
 	options []string
 	wrapper []string // a command line that runs redis-server
-	env     []string // more of the environment
 	log     *logBuffer
 	command *command
 }
@@ -61,8 +61,12 @@ func (r *RedisServer) Start(t testing.TB) {
 		"redis-server", "--port", port, "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "no",
 	}, r.options...)
 	argv = append(r.wrapper[:len(r.wrapper):len(r.wrapper)], argv...)
+	env := os.Environ()
+	if r.Clock != nil {
+		env = append(env, r.Clock.env()...)
+	}
 	var err error
-	if r.command, err = run("redis-server", argv, append(os.Environ(), r.env...), r.log); err != nil {
+	if r.command, err = run("redis-server", argv, env, r.log); err != nil {
 		t.Fatal(err)
 	}
 	client := redis.NewClient(&redis.Options{Addr: r.Addr, MaxRetries: -1})

@@ -3,10 +3,7 @@ package lab
 import (
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,35 +30,16 @@ func (r *RedisServer) DiskGrows(t testing.TB) {
 	}
 }
 
-// RedisWithClock returns a redis-server whose clock can be set by StepClock. It needs libfaketime.
+// RedisWithClock returns a redis-server whose clock can step.
 func RedisWithClock(t testing.TB, options ...string) *RedisServer {
 	t.Helper()
-	found, err := filepath.Glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
-	if err != nil || len(found) == 0 {
-		t.Fatal("libfaketime is not installed: run `make setup`")
-	}
 	r := RedisNotStarted(t, options...)
-	r.env = []string{
-		"LD_PRELOAD=" + found[0], "FAKETIME_TIMESTAMP_FILE=" + r.clockFile(), "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1",
-	}
-	r.StepClock(t, 0)
-	r.Start(t)
-	return r
-}
-
-func (r *RedisServer) clockFile() string { return filepath.Join(r.dir, "clock") }
-
-// StepClock makes the server's clock go ahead of the machine's by d, at once, or behind it.
-func (r *RedisServer) StepClock(t testing.TB, d time.Duration) {
-	t.Helper()
-	next := r.clockFile() + ".next"
-	err := os.WriteFile(next, fmt.Appendf(nil, "%+.3f\n", d.Seconds()), 0o600)
-	if err == nil {
-		err = os.Rename(next, r.clockFile()) // never half of it
-	}
-	if err != nil {
+	var err error
+	if r.Clock, err = newClock(r.dir); err != nil {
 		t.Fatal(err)
 	}
+	r.Start(t)
+	return r
 }
 
 // RedisReplica returns a running redis-server that replicates the one at primary (host:port); it ends with the test.
