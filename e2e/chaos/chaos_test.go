@@ -81,7 +81,7 @@ func TestScenarios(t *testing.T) {
 // play plays a scenario and keeps its result, however it ends.
 func play(t *testing.T, s scenario) {
 	r := &run{
-		t: t, full: *full, program: "process", settings: []string{"EMITTER=count", fmt.Sprintf("WINDOW_SIZE=%d", countSize)},
+		t: t, full: *full, program: "process", workerBytes: workerBytes, settings: []string{"EMITTER=count", fmt.Sprintf("WINDOW_SIZE=%d", countSize)},
 		watch: newWatch(), sent: make([]int, partitions), programs: map[string]*lab.Program{}, limits: map[string]float64{},
 		result: Result{Name: s.name, Does: s.does, Expects: s.expects},
 	}

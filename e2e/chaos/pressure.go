@@ -1,11 +1,7 @@
 package chaos
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,11 +10,11 @@ import (
 	"github.com/windrow-io/windrow/e2e/lab"
 )
 
-const (
-	laneBytes   = 1 << 20 // BUFFER_MAX_BYTES under pressure
-	workerBytes = 256 << 20
-	ingestBytes = 128 << 20
-)
+// laneBytes is BUFFER_MAX_BYTES under pressure.
+const laneBytes = 1 << 20
+
+// bytesPerSecond is about what the load is in all: a record has 200.
+const bytesPerSecond = 200 * perSecond * partitions
 
 // More than what takes it can take.
 var pressureScenarios = []scenario{
@@ -30,55 +26,45 @@ var pressureScenarios = []scenario{
 			if r.full {
 				seconds = 60
 			}
-			const load = perSecond * 200 // bytes a second of a partition
 			r.load(fault{"1 % of the load gets through", func() {
-				proxy.Throttle(load * partitions / 100)
+				proxy.Throttle(bytesPerSecond / 100)
 				r.produced(seconds * perSecond)
 				proxy.Throttle(0)
 			}})
 		},
 	},
 	{
-		name: "sink away", does: "the workers can't reach Kafka for a long time; ingest can", expects: exactlyOnce,
+		name: "sink away", does: "the workers can't reach Kafka for two minutes; ingest can", expects: exactlyOnce,
 		play: func(r *run) {
 			proxy := r.pressed()
 			r.load(fault{"Kafka is away for the workers", func() {
 				proxy.Refuse()
-				r.produced(60 * perSecond)
+				r.produced(120 * perSecond)
 				r.says("worker 1", "kafka")
 				proxy.Accept()
 			}})
 		},
 	},
 	{
-		name: "poison, slow handler", does: "a service takes its time over each window, and fails for good with every seventh; a worker is killed (-9)", expects: "exactly once, every seventh window as a dead letter",
+		name: "mongodb away", does: "MongoDB, one of two sinks, is out of reach for a minute, then lets a hundredth of the load through; a worker is killed (-9) meanwhile", expects: "exactly once in both",
 		play: func(r *run) {
-			r.usual()
-			r.poisoned = true
-			const takes = 20 * time.Millisecond
-			service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-				var window lab.Window
-				text, err := io.ReadAll(q.Body)
-				if err == nil {
-					err = json.Unmarshal(text, &window)
-				}
-				time.Sleep(takes)
-				if err != nil || window.Seq%7 == 3 {
-					http.Error(w, "this window is cursed", http.StatusInternalServerError)
-					return
-				}
-				w.Write(text)
-			}))
-			defer service.Close()
-			r.settings = append(r.settings, "HANDLER_URL="+service.URL, "HANDLER_ATTEMPTS=2", "HANDLER_CONCURRENCY=8")
-			r.load(fault{"kill -9 of worker 1", func() { r.kill("worker 1") }})
-			dead := 0
-			for _, n := range r.sent {
-				dead += (n/countSize + 3) / 7
-			}
-			if r.result.Dead != dead {
-				r.wrong(fmt.Sprintf("%d windows are dead letters, not %d", r.result.Dead, dead))
-			}
+			r.pressed()
+			proxy := r.alsoMongo()
+			r.load(
+				fault{"MongoDB is away", func() {
+					proxy.Refuse()
+					r.produced(60 * perSecond)
+					r.says("worker 1", "mongo")
+					proxy.Accept()
+				}},
+				fault{"1 % of the load gets through; kill -9 of worker 1", func() {
+					proxy.Throttle(bytesPerSecond / 100)
+					r.produced(5 * perSecond)
+					r.kill("worker 1")
+					r.produced(5 * perSecond)
+					proxy.Throttle(0)
+				}},
+			)
 		},
 	},
 	{
@@ -88,9 +74,6 @@ var pressureScenarios = []scenario{
 			r.byKey = true
 			const keys = 25_000 // of a partition
 			r.settings = append(r.settings, "WINDOW_SIZE=2", "WINDOW_KEY=@key")
-			for _, name := range []string{"worker 1", "worker 2", "worker 3"} {
-				r.limit(name, workerBytes)
-			}
 			r.startAll("ingest 1", "worker 1", "worker 2")
 			half := func() {
 				var records []*kgo.Record
@@ -136,11 +119,19 @@ func (r *run) pressed() *lab.Proxy {
 	r.Env = append(r.Env, fmt.Sprintf("BUFFER_MAX_BYTES=%d", laneBytes), "STATE_MAX_BYTES=4MiB")
 	r.settings = append(r.settings, "KAFKA_BROKERS="+r.Kafka.Proxy.Addr)
 	const entries = 1 << 20 // a lane may exceed its limit by what is under way, and Redis has a base of its own
-	r.limit("redis", float64(partitions*(laneBytes+entries)+4<<20))
-	r.limit("ingest 1", ingestBytes)
-	r.limit("worker 1", workerBytes)
-	r.limit("worker 2", workerBytes)
+	r.limitRedis(float64(partitions*(laneBytes+entries) + 4<<20))
 	return r.Kafka.Proxy
+}
+
+// alsoMongo lets windows go to MongoDB, too, through the proxy that it returns.
+func (r *run) alsoMongo() *lab.Proxy {
+	r.t.Helper()
+	server := lab.Mongo(r.t)
+	proxy := lab.NewProxy(r.t, server.Addr)
+	const database, collection = "chaos", "windows"
+	r.mongo = server.Collection(r.t, database, collection)
+	r.settings = append(r.settings, "SINK=kafka,mongo", "MONGO_URL=mongodb://"+proxy.Addr+"/", "MONGO_DATABASE="+database, "MONGO_COLLECTION="+collection)
+	return proxy
 }
 
 // produced waits until n more records were sent to each partition.

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,10 +70,32 @@ func (r Report) Sum() (t Tally) {
 		t.In += s.In
 		t.Windows += s.Windows
 		t.Lost += s.Lost
+		t.Due += s.Due
 		t.Twice += s.Twice
 	}
 	return t
 }
+
+// Takeover is that scenario's, if it was played.
+func (r Report) Takeover() *Takeover {
+	for _, s := range r.Scenarios {
+		if s.Takeover != nil {
+			return s.Takeover
+		}
+	}
+	return nil
+}
+
+// LostText is how many records were lost, and why if that was on purpose.
+func (t Tally) LostText() string {
+	if t.Due > 0 && t.Lost == t.Due {
+		return thousands(t.Lost) + ", as expected"
+	}
+	return thousands(t.Lost)
+}
+
+// Unexpected is how many records were lost, but not on purpose.
+func (t Tally) Unexpected() int { return t.Lost - t.Due }
 
 // Strikes is the number of faults injected.
 func (r Report) Strikes() (n int) {
@@ -86,7 +110,7 @@ func (r Report) markdown() []byte {
 	fmt.Fprintf(&b, "# Chaos\n\n%d scenarios, %d failed. Kafka %s; %s; %s.\n\n", len(r.Scenarios), r.Failed(), r.Kafka, r.Machine, r.Began.UTC().Format(time.RFC3339))
 	b.WriteString("| scenario | expects | faults | records in | windows out | lost | twice | recovery, s | verdict |\n|---|---|---:|---:|---:|---:|---:|---:|---|\n")
 	for _, s := range r.Scenarios {
-		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %d | %d | %.1f | %s |\n", s.Name, s.Expects, len(s.Faults), s.In, s.Windows, s.Lost, s.Twice, s.Recovery, s.Verdict)
+		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %s | %d | %.1f | %s |\n", s.Name, s.Expects, len(s.Faults), s.In, s.Windows, s.LostText(), s.Twice, s.Recovery, s.Verdict)
 	}
 	for _, s := range r.Scenarios {
 		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n", s.Name, s.Does)
@@ -138,12 +162,13 @@ type Chart struct {
 type Line struct {
 	Name  string
 	Path  string
-	Color int // 1…6
-	Peak  string
+	Color int    // 1…6
+	Peak  string // the most it was, and what it may be
 }
 
 // Mark is a fault.
 type Mark struct {
+	Number   int // in the list
 	X, Until float64
 	What     string
 }
@@ -165,7 +190,7 @@ const (
 
 // chart lays curves out; unit is what their values count: bytes or records.
 func chart(curves []Curve, faults []Fault, unit string) Chart {
-	value := func(v float64) string { return fmt.Sprintf("%.0f", v) }
+	value := func(v float64) string { return thousands(int(math.Round(v))) }
 	if unit == "bytes" {
 		value = func(v float64) string { return fmt.Sprintf("%.0f MiB", v/(1<<20)) }
 	}
@@ -174,7 +199,13 @@ func chart(curves []Curve, faults []Fault, unit string) Chart {
 		for _, p := range c.Points {
 			right, top = max(right, p.Seconds), max(top, p.Value)
 		}
-		top = max(top, c.Limit)
+	}
+	most := top
+	near := func(limit float64) bool { return limit > 0 && limit < 2*most } // one far away would flatten the curves
+	for _, c := range curves {
+		if near(c.Limit) {
+			top = max(top, c.Limit)
+		}
 	}
 	if right == 0 || top == 0 {
 		return Chart{}
@@ -187,9 +218,10 @@ func chart(curves []Curve, faults []Fault, unit string) Chart {
 	for v := 0.0; v <= top+step/2; v += step {
 		c.Ticks = append(c.Ticks, Tick{y(v), value(v)})
 	}
-	for _, f := range faults {
-		c.Marks = append(c.Marks, Mark{x(f.Seconds), x(min(right, f.Seconds+f.Lasted+f.Recovered)), f.What})
+	for i, f := range faults {
+		c.Marks = append(c.Marks, Mark{i + 1, x(f.Seconds), x(min(right, f.Seconds+f.Lasted+f.Recovered)), f.What})
 	}
+	bounds := map[float64]string{} // by what they are; the names that share one
 	for i, curve := range curves {
 		var path strings.Builder
 		before := math.Inf(-1)
@@ -205,10 +237,20 @@ func chart(curves []Curve, faults []Fault, unit string) Chart {
 		for _, p := range curve.Points {
 			peak = max(peak, p.Value)
 		}
-		c.Lines = append(c.Lines, Line{curve.Name, path.String(), i%colors + 1, value(peak)})
+		of := value(peak)
 		if curve.Limit > 0 {
-			c.Bounds = append(c.Bounds, Tick{y(curve.Limit), "limit of " + curve.Name})
+			of += " of " + value(curve.Limit)
 		}
+		c.Lines = append(c.Lines, Line{curve.Name, path.String(), i%colors + 1, of})
+		if near(curve.Limit) {
+			if bounds[curve.Limit] != "" {
+				bounds[curve.Limit] += ", "
+			}
+			bounds[curve.Limit] += curve.Name
+		}
+	}
+	for _, limit := range slices.Sorted(maps.Keys(bounds)) {
+		c.Bounds = append(c.Bounds, Tick{y(limit), "limit of " + bounds[limit]})
 	}
 	return c
 }

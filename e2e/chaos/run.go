@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/windrow-io/windrow/e2e/job"
 	"github.com/windrow-io/windrow/e2e/lab"
@@ -42,6 +43,8 @@ type run struct {
 	program  string   // of the workers
 	settings []string // of the workers
 
+	workerBytes float64 // that a worker may have resident
+
 	redis      func() *lab.RedisServer // the one in use
 	client     *redis.Client           // of the first
 	watch      *watch
@@ -50,8 +53,10 @@ type run struct {
 
 	mu       sync.Mutex
 	sent     []int                   // records of each partition
+	poison   []int                   // records of each partition that can't be processed, beside them
 	poisoned bool                    // some windows can't be processed
 	byKey    bool                    // windows are per key
+	mongo    *mongo.Collection       // where windows go, too
 	burst    int                     // records of partition 0 to be sent at once
 	programs map[string]*lab.Program // by the names that start gave them
 	limits   map[string]float64
@@ -78,8 +83,9 @@ type Result struct {
 	Recovery float64  `json:"recovery"` // the longest
 	Faults   []Fault  `json:"faults"`
 	Tally
-	Memory     []Curve `json:"memory,omitempty"`
-	Throughput []Curve `json:"throughput,omitempty"`
+	Takeover   *Takeover `json:"takeover,omitempty"`
+	Memory     []Curve   `json:"memory,omitempty"`
+	Throughput []Curve   `json:"throughput,omitempty"`
 }
 
 const (
@@ -156,25 +162,36 @@ func (r *run) sample(ctx context.Context) {
 	}
 }
 
-// limit is what a program, or "redis", may use of memory, in bytes; it is checked at the end.
-func (r *run) limit(name string, bytes float64) {
+// limitRedis says what Redis may use of memory, in bytes; it is checked at the end.
+func (r *run) limitRedis(bytes float64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.limits[name] = bytes
+	r.limits["redis"] = bytes
 }
+
+// What programs may use of memory, if a scenario does not say otherwise: half the chart's limits.
+const (
+	ingestBytes = 128 << 20
+	workerBytes = 256 << 20
+)
+
+// memoryLimit tells a program's collector of its limit, as the chart does.
+func memoryLimit(bytes float64) string { return fmt.Sprintf("GOMEMLIMIT=%.0f", bytes*0.9) }
 
 // start starts a program under a name: "ingest 1", "worker 2". The names are the curves'.
 func (r *run) start(name string, settings ...string) *lab.Program {
 	r.t.Helper()
 	var p *lab.Program
+	limit := r.workerBytes
 	if name[0] == 'i' {
-		p = r.Ingest(settings...)
+		limit = ingestBytes
+		p = r.Ingest(append([]string{memoryLimit(limit)}, settings...)...)
 	} else {
-		p = r.WorkerProgram(r.program, slices.Concat(r.settings, settings)...)
+		p = r.WorkerProgram(r.program, slices.Concat([]string{memoryLimit(limit)}, r.settings, settings)...)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.programs[name] = p
+	r.programs[name], r.limits[name] = p, limit
 	return p
 }
 
@@ -246,17 +263,16 @@ func (r *run) next() (records []*kgo.Record) {
 		}
 		records = append(records, r.Inputs(p, from, from+n)...)
 		r.sent[p] += n
+		if r.poison != nil {
+			records = append(records, r.poisonRecord(p, r.poison[p]))
+			r.poison[p]++
+		}
 	}
 	return records
 }
 
 // total is how many records were sent.
-func (r *run) total() (n int) {
-	for _, s := range r.sentSoFar() {
-		n += s
-	}
-	return n
-}
+func (r *run) total() int { return sum(r.sentSoFar()) }
 
 // more waits until windows with n more records have come.
 func (r *run) more(n int) {
@@ -339,69 +355,6 @@ func (r *run) struck(what string, begun, over time.Time, recovered time.Duration
 		begun.Sub(r.meters.begin).Seconds(), what, over.Sub(begun).Seconds(), recovered.Seconds(),
 	})
 	r.result.Recovery = max(r.result.Recovery, recovered.Seconds())
-}
-
-// exactlyOnce waits until everything sent has come, stops the programs, and requires every record once.
-func (r *run) exactlyOnce() {
-	r.t.Helper()
-	r.settle(r.total())
-	r.result.Tally = r.tally()
-	r.wrong(r.result.exactlyOnce()...)
-	if r.result.Dead > 0 && !r.poisoned {
-		r.wrong(fmt.Sprintf("%d windows are dead letters", r.result.Dead))
-	}
-}
-
-// allBut is exactlyOnce, but for so many records that are lost.
-func (r *run) allBut(lost int) {
-	r.t.Helper()
-	r.settle(r.total() - lost)
-	r.result.Tally = r.tally()
-	t := r.result.Tally
-	if t.Lost != lost {
-		r.wrong(fmt.Sprintf("%d records are lost, not %d", t.Lost, lost))
-	}
-	t.Lost = 0
-	r.wrong(t.exactlyOnce()...)
-}
-
-// settle waits until windows with n records have come, or none has come for a long time: what is missing then is counted.
-func (r *run) settle(n int) {
-	r.t.Helper()
-	const quiet = time.Minute
-	before, since := -1, time.Now()
-	lab.WaitFor(r.t, 5*job.Patience, fmt.Sprintf("windows with %d records, or none", n), func() bool {
-		held := r.watch.held()
-		if held != before {
-			before, since = held, time.Now()
-		}
-		return held >= n || time.Since(since) > quiet
-	})
-}
-
-// tally stops the programs and counts what has come.
-func (r *run) tally() Tally {
-	r.t.Helper()
-	r.stop()
-	out := r.Collect(r.Out)
-	windows := out.All()
-	job.RequireOrderInPartitions(r.t, out)
-	dead := deadWindows(r.t, r.Kafka.Consume(r.t, r.Out+".dead").ToEnd())
-	t := count(append(windows, dead...), r.total(), r.byKey, func(in job.Input) bool {
-		return in.P >= 0 && in.P < len(r.sent) && in.I >= 0 && in.I < r.sent[in.P]
-	})
-	t.Windows, t.Dead = len(windows), len(dead)
-	return t
-}
-
-// stop ends the measuring and all programs.
-func (r *run) stop() {
-	r.t.Helper()
-	r.stopMeters()
-	r.mu.Lock()
-	names := slices.Collect(maps.Keys(r.programs))
-	r.mu.Unlock()
-	r.end(names...)
 }
 
 // wrong says what is not as expected.

@@ -3,4 +3,4 @@ package chaos
 import "slices"
 
 // scenarios are all there are, in the order of the report.
-var scenarios = slices.Concat(programScenarios, redisScenarios, kafkaScenarios, pressureScenarios, []scenario{takeoverScenario})
+var scenarios = slices.Concat(programScenarios, redisScenarios, kafkaScenarios, clockScenarios, pressureScenarios, poisonScenarios, []scenario{takeoverScenario})

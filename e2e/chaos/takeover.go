@@ -18,6 +18,14 @@ const (
 	noTakeover = 2 * time.Second
 )
 
+// Takeover is how long it took others to go on with what a killed worker did.
+type Takeover struct {
+	Kills  int     `json:"kills"`
+	Median float64 `json:"median"` // seconds
+	Worst  float64 `json:"worst"`
+	Others float64 `json:"others"` // the longest that a shard of other workers was without a window meanwhile
+}
+
 // How long the shards of a killed worker stand still, at the default lease.
 var takeoverScenario = scenario{
 	name: "takeover", does: "kill -9 of one of three workers, again and again, at the default lease; a new one is started each time", short: true,
@@ -46,6 +54,7 @@ var takeoverScenario = scenario{
 
 		slices.Sort(took)
 		median, worst := took[len(took)/2], took[len(took)-1]
+		r.result.Takeover = &Takeover{kills, median.Seconds(), worst.Seconds(), stalled.Seconds()}
 		r.note("%d kills: the output of the dead worker's shards went on after %.1f s in the median, %.1f s at the worst", kills, median.Seconds(), worst.Seconds())
 		r.note("meanwhile the other shards were without a window for %.2f s at the most", stalled.Seconds())
 		if r.full && worst > takeoverGoal { // the short form runs where others work, too

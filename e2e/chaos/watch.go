@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -109,17 +110,25 @@ func windowIn(text []byte) (w lab.Window, err error) {
 	return w, err
 }
 
-// deadWindows are the windows in dead letters.
-func deadWindows(t testing.TB, letters []*kgo.Record) []lab.Window {
+// deadWindows are the windows in dead letters, and the records in others.
+func deadWindows(t testing.TB, letters []*kgo.Record) (windows []lab.Window, records []poison) {
 	t.Helper()
-	windows := make([]lab.Window, len(letters))
-	for i, l := range letters {
-		var err error
-		if windows[i], err = windowIn(l.Value); err != nil || len(windows[i].Data) == 0 {
-			t.Fatalf("a dead letter has no window: %v\n%.500s", err, l.Value)
+	for _, l := range letters {
+		if w, err := windowIn(l.Value); err == nil && len(w.Data) > 0 {
+			windows = append(windows, w)
+			continue
 		}
+		var of struct{ Key string }
+		var p poison
+		if err := json.Unmarshal(l.Value, &of); err != nil {
+			t.Fatalf("a dead letter is no JSON: %v\n%.500s", err, l.Value)
+		}
+		if _, err := fmt.Sscanf(of.Key, poisonKey, &p.P, &p.I); err != nil {
+			t.Fatalf("a dead letter has neither a window nor a poison record: %v\n%.500s", err, l.Value)
+		}
+		records = append(records, p)
 	}
-	return windows
+	return windows, records
 }
 
 // Point is a value at a time since the scenario's begin.

@@ -107,19 +107,20 @@ func RequireExact(t testing.TB, w *Job, windows []lab.Window, partitions, n, siz
 	}
 }
 
-// RequireOrderInPartitions requires that in each partition of the output every shard's windows come in their order.
+// RequireOrderInPartitions requires that in each partition of the output every shard's windows, and their parts, come in their
+// order.
 func RequireOrderInPartitions(t testing.TB, c *Collected) {
 	t.Helper()
 	type place struct {
 		partition int32
 		shard     string
 	}
-	last := map[place]int64{}
+	last := map[place]lab.Window{}
 	for i, w := range c.Windows {
 		at := place{c.Records[i].Partition, w.Shard}
-		if before, seen := last[at]; seen && w.Seq <= before {
-			t.Fatalf("%v comes after number %d in partition %d of the output", w, before, at.partition)
+		if before, seen := last[at]; seen && (w.Seq < before.Seq || w.Seq == before.Seq && w.Part <= before.Part) {
+			t.Fatalf("%v comes after %v in partition %d of the output", w, before, at.partition)
 		}
-		last[at] = w.Seq
+		last[at] = w
 	}
 }

@@ -3,30 +3,47 @@ package lab
 import (
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// RedisWithDiskOf returns a redis-server that appends to a file, as appendfsync says (always, everysec), which can't grow
-// beyond so many bytes: Redis gets the errors that a full disk gives, until DiskGrows.
-func RedisWithDiskOf(t testing.TB, bytes int, appendfsync string, options ...string) *RedisServer {
+// RedisWithDisk returns a redis-server that appends to a file, as appendfsync says (always, everysec), whose disk can be
+// filled.
+func RedisWithDisk(t testing.TB, appendfsync string, options ...string) *RedisServer {
 	t.Helper()
 	r := RedisNotStarted(t, append([]string{
 		"--appendonly", "yes", "--appendfsync", appendfsync, "--auto-aof-rewrite-percentage", "0",
 	}, options...)...)
-	const block = 1024 // of sh's ulimit
-	r.wrapper = []string{"sh", "-c", fmt.Sprintf(`trap "" XFSZ; ulimit -S -f %d; exec "$@"`, bytes/block), "sh"}
+	r.wrapper = []string{"sh", "-c", `trap "" XFSZ; exec "$@"`, "sh"} // else the signal of a file too large ends it
 	r.Start(t)
 	return r
 }
 
-// DiskGrows ends what RedisWithDiskOf began: there is room again.
-func (r *RedisServer) DiskGrows(t testing.TB) {
+// FillDisk lets the append-only file of RedisWithDisk grow no more, with the error that a full disk gives, until FreeDisk.
+func (r *RedisServer) FillDisk(t testing.TB) {
 	t.Helper()
-	limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	files, err := filepath.Glob(filepath.Join(r.dir, "appendonlydir", "*.incr.aof"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("redis-server has the append-only files %v: %v", files, err)
+	}
+	file, err := os.Stat(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.limitFiles(t, uint64(file.Size()))
+}
+
+// FreeDisk ends what FillDisk began: there is room again.
+func (r *RedisServer) FreeDisk(t testing.TB) { t.Helper(); r.limitFiles(t, unix.RLIM_INFINITY) }
+
+func (r *RedisServer) limitFiles(t testing.TB, bytes uint64) {
+	t.Helper()
+	limit := unix.Rlimit{Cur: bytes, Max: unix.RLIM_INFINITY}
 	if err := unix.Prlimit(r.command.pid(), unix.RLIMIT_FSIZE, &limit, nil); err != nil {
-		t.Fatalf("lifting the limit of redis-server's files: %v", err)
+		t.Fatalf("limiting the size of redis-server's files: %v", err)
 	}
 }
 
