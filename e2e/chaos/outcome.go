@@ -73,7 +73,7 @@ func (r *run) count(windows []lab.Window) Tally {
 // sameInMongo requires what is in Kafka in MongoDB, too. Programs that stop in good order have delivered it.
 func (r *run) sameInMongo(t *Tally, windows []lab.Window) {
 	r.t.Helper()
-	documents := lab.MongoWindows(r.t, r.mongo)
+	documents := lab.MongoWindows(r.t, r.mongo, lab.LargeDocuments)
 	ids := map[string]bool{}
 	for _, w := range windows {
 		ids[w.ID] = true

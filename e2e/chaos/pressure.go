@@ -19,16 +19,12 @@ const bytesPerSecond = 200 * perSecond * partitions
 // More than what takes it can take.
 var pressureScenarios = []scenario{
 	{
-		name: "slow sink", does: "the workers' connections to Kafka let a hundredth of the load through", expects: exactlyOnce, short: true,
+		name: "slow sink", does: "the workers' connections to Kafka let a hundredth of the load through for a minute", expects: exactlyOnce,
 		play: func(r *run) {
 			proxy := r.pressed()
-			seconds := 5
-			if r.full {
-				seconds = 60
-			}
 			r.load(fault{"1 % of the load gets through", func() {
 				proxy.Throttle(bytesPerSecond / 100)
-				r.produced(seconds * perSecond)
+				r.produced(60 * perSecond)
 				proxy.Throttle(0)
 			}})
 		},

@@ -98,10 +98,14 @@ func (m *MongoServer) Collection(t testing.TB, database, collection string) *mon
 	return client.Database(database).Collection(collection)
 }
 
+// LargeDocuments is an option of Documents for those of several MiB: this server does not keep its answers short of
+// itself.
+var LargeDocuments = options.Find().SetBatchSize(2)
+
 // Documents returns all documents of a collection as JSON (relaxed extended JSON), in no particular order.
-func Documents(t testing.TB, c *mongo.Collection) []json.RawMessage {
+func Documents(t testing.TB, c *mongo.Collection, how ...options.Lister[options.FindOptions]) []json.RawMessage {
 	t.Helper()
-	cursor, err := c.Find(t.Context(), bson.D{})
+	cursor, err := c.Find(t.Context(), bson.D{}, how...)
 	if err != nil {
 		t.Fatalf("reading %s: %v", c.Name(), err)
 	}

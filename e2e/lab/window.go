@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 // Window is a window in the default form of output.
@@ -82,9 +83,9 @@ func Windows(t testing.TB, records []*kgo.Record) []Window {
 }
 
 // MongoWindows decodes all documents of a collection as windows, in no particular order.
-func MongoWindows(t testing.TB, c *mongo.Collection) []Window {
+func MongoWindows(t testing.TB, c *mongo.Collection, how ...options.Lister[options.FindOptions]) []Window {
 	t.Helper()
-	documents := Documents(t, c)
+	documents := Documents(t, c, how...)
 	windows := make([]Window, len(documents))
 	for i, d := range documents {
 		var id struct {
