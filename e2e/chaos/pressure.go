@@ -42,14 +42,14 @@ var pressureScenarios = []scenario{
 		},
 	},
 	{
-		name: "mongodb away", does: "MongoDB, one of two sinks, is out of reach for a minute, then lets a hundredth of the load through; a worker is killed (-9) meanwhile", expects: "exactly once in both",
+		name: "mongodb away", does: "MongoDB, one of two sinks, is out of reach for half a minute, then lets a hundredth of the load through; a worker is killed (-9) meanwhile", expects: "exactly once in both",
 		play: func(r *run) {
 			r.pressed()
 			proxy := r.alsoMongo()
 			r.load(
 				fault{"MongoDB is away", func() {
 					proxy.Refuse()
-					r.produced(60 * perSecond)
+					r.produced(30 * perSecond)
 					r.says("worker 1", "mongo")
 					proxy.Accept()
 				}},

@@ -71,7 +71,7 @@ func (m *MongoServer) Start(t testing.TB) {
 		t.Fatal(err)
 	}
 	_, port, _ := strings.Cut(m.Addr, ":")
-	argv := []string{"java", "-Xmx512m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(jarDir, "*"), source, port}
+	argv := []string{"java", "-Xmx2g", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(jarDir, "*"), source, port}
 	if m.command, err = run("mongo", argv, os.Environ(), m.log); err != nil {
 		t.Fatal(err)
 	}
