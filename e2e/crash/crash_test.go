@@ -36,6 +36,7 @@ const (
 	size       = 5
 	interval   = 200 // milliseconds
 	slide      = interval / 2
+	bytes      = 700
 )
 
 // strategy is an emitter and its settings.
@@ -48,6 +49,7 @@ type strategy struct {
 
 var emitters = []strategy{
 	{name: emit.NameCount, settings: []string{fmt.Sprintf("WINDOW_SIZE=%d", size)}, check: requireSize},
+	{name: emit.NameBytes, settings: []string{fmt.Sprintf("WINDOW_BYTES=%d", bytes), fmt.Sprintf("WINDOW_TIMEOUT=%dms", interval)}, check: requireBytes},
 	{name: emit.NameFixed, settings: []string{intervalSetting}, check: requireGrid},
 	{name: emit.NameRelaxed, settings: []string{intervalSetting}, check: requireApart},
 	{name: emit.NameTumbling, settings: slices.Concat(eventTime, []string{intervalSetting}), check: requireGrid},
@@ -69,6 +71,19 @@ func requireSize(t testing.TB, windows []lab.Window) {
 	for _, w := range windows {
 		if w.Count != size {
 			t.Errorf("%v: want %d records", w, size)
+		}
+	}
+}
+
+func requireBytes(t testing.TB, windows []lab.Window) {
+	t.Helper()
+	for _, w := range windows {
+		var before, n int
+		for _, r := range job.InputsOf(t, []lab.Window{w}) {
+			before, n = n, n+r.Bytes()
+		}
+		if w.Reason == "bytes" && (n < bytes || before >= bytes) || w.Reason == "timeout" && n >= bytes {
+			t.Errorf("%v closed by %s with %d bytes, %d before the last record: WINDOW_BYTES is %d", w, w.Reason, n, before, bytes)
 		}
 	}
 }

@@ -126,17 +126,26 @@ type Input struct {
 // Shard is the name of a source partition's shard, and of its lane.
 func (w *Job) Shard(partition int) string { return fmt.Sprintf("%s/%d", w.Topic, partition) }
 
+// key and value are the record's, as it is produced.
+func (in Input) key() []byte { return fmt.Appendf(nil, "key-%d", in.I%97) }
+
+func (in Input) value() []byte {
+	value, err := json.Marshal(in)
+	if err != nil {
+		panic(err) // plain fields
+	}
+	return value
+}
+
+// Bytes are those of the record's key and value.
+func (in Input) Bytes() int { return len(in.key()) + len(in.value()) }
+
 // Inputs returns the records from ≤ i < to of a partition of the source, of about 200 bytes each.
 func (w *Job) Inputs(partition, from, to int) []*kgo.Record {
 	records := make([]*kgo.Record, 0, to-from)
 	for i := from; i < to; i++ {
-		value, err := json.Marshal(Input{P: partition, I: i, Value: i * 7919 % 1000, Pad: strings.Repeat("x", 150)})
-		if err != nil {
-			panic(err) // plain fields
-		}
-		records = append(records, &kgo.Record{
-			Topic: w.Topic, Partition: int32(partition), Key: fmt.Appendf(nil, "key-%d", i%97), Value: value,
-		})
+		in := Input{P: partition, I: i, Value: i * 7919 % 1000, Pad: strings.Repeat("x", 150)}
+		records = append(records, &kgo.Record{Topic: w.Topic, Partition: int32(partition), Key: in.key(), Value: in.value()})
 	}
 	return records
 }

@@ -286,8 +286,8 @@ func TestUnknownVariables(t *testing.T) {
 		"own prefix":                 {config.ProgramProcess, process(env{"WINDOW_COLOUR": "blue"}), "WINDOW_COLOUR is not a variable of Windrow: -h lists them", fine},
 		"shared prefix":              {config.ProgramIngest, ingest(env{"KAFKA_HEAP_OPTS": "-Xmx1g"}), fine, "KAFKA_HEAP_OPTS is not a variable of Windrow"},
 		"no prefix":                  {config.ProgramProcess, process(env{"DELIVRY": "at-least-once"}), fine, "did you mean DELIVERY?"},
-		"later":                      {config.ProgramProcess, process(env{"WINDOW_BYTES": "1MiB"}), "WINDOW_BYTES is not supported yet", fine},
-		"later, in ingest":           {config.ProgramIngest, ingest(env{"WINDOW_BYTES": "1MiB"}), fine, fine},
+		"later":                      {config.ProgramProcess, process(env{"OUTPUT_KEY": "x"}), "OUTPUT_KEY is not supported yet", fine},
+		"later, in ingest":           {config.ProgramIngest, ingest(env{"OUTPUT_KEY": "x"}), fine, fine},
 		"service links": {config.ProgramIngest, ingest(env{
 			"KAFKA_PORT": "tcp://10.0.0.1:9092", "KAFKA_SERVICE_HOST": "10.0.0.1", "KAFKA_SERVICE_PORT": "9092", "KAFKA_SERVICE_PORT_PLAIN": "9092",
 			"KAFKA_PORT_9092_TCP": "tcp://10.0.0.1:9092", "KAFKA_PORT_9092_TCP_ADDR": "10.0.0.1", "KAFKA_PORT_9092_TCP_PROTO": "tcp", "KAFKA_PORT_9092_TCP_PORT": "9092",

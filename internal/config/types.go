@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/windrow-io/windrow/pkg/source"
 )
@@ -47,6 +48,25 @@ func (s Size) String() string {
 		n, unit = n/1024, unit+1
 	}
 	return strconv.FormatInt(n, 10) + [...]string{"", "KiB", "MiB", "GiB", "TiB"}[unit]
+}
+
+// Slide is how far a window begins after the one before: a time or a number of records.
+type Slide struct {
+	Time    time.Duration
+	Records int
+}
+
+// UnmarshalText reads 500ms, 10s, or 10.
+func (s *Slide) UnmarshalText(text []byte) (err error) {
+	*s = Slide{}
+	if s.Records, err = strconv.Atoi(string(text)); err == nil && s.Records >= 1 {
+		return nil
+	}
+	s.Records = 0
+	if s.Time, err = time.ParseDuration(string(text)); err == nil && s.Time >= time.Millisecond {
+		return nil
+	}
+	return errors.New("is neither a time of at least 1ms, as in 500ms or 10s, nor a number of records of at least 1")
 }
 
 // Secret is text that is never printed.

@@ -60,6 +60,8 @@ func typeName(f reflect.StructField) string {
 		return "duration"
 	case f.Type == reflect.TypeFor[Size]():
 		return "size"
+	case f.Type == reflect.TypeFor[Slide]():
+		return "duration or number"
 	case f.Type == reflect.TypeFor[List](), f.Type == reflect.TypeFor[Topics](), f.Type == reflect.TypeFor[Sinks]():
 		return "list"
 	case f.Type == reflect.TypeFor[URL]():

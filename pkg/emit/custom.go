@@ -4,6 +4,7 @@ package emit
 const askEvery = 1000
 
 type custom struct {
+	open
 	timeless
 	emitter Emitter
 	waiting Waiting // kept to save an allocation

@@ -1,6 +1,7 @@
 // Package emit holds the emitter strategies: they decide which of the records that wait form the next window, and when.
 //
-//	count    windows of exactly n records; a partial one after a timeout, if there is one
+//	count    windows of n records; fewer if another bound is reached first; or the last n, every m records
+//	bytes    windows of so many bytes, or by another bound
 //	fixed    the records received within [k·s, (k+1)·s), and nothing else
 //	relaxed  every s seconds, the records retrieved since the last window
 //	tumbling the records that happened within [k·s, (k+1)·s), or within an hour, day, week or month of a time zone
@@ -26,7 +27,9 @@ type Reason string
 const (
 	Count    Reason = "count"    // it holds as many records as asked for
 	Interval Reason = "interval" // its time is over
-	Timeout  Reason = "timeout"  // WINDOW_TIMEOUT passed with too few records
+	Bytes    Reason = "bytes"    // it holds as many bytes as asked for
+	When     Reason = "when"     // WINDOW_WHEN holds for its last record
+	Timeout  Reason = "timeout"  // WINDOW_TIMEOUT passed
 	Ready    Reason = "ready"    // a user's emitter said so
 	Limit    Reason = "limit"    // the shard's state outgrew STATE_MAX_BYTES
 	Flush    Reason = "flush"    // the run was asked to leave nothing waiting

@@ -1,6 +1,7 @@
 package emit_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ func TestRegister(t *testing.T) {
 	emit.Register("z.all", func() emit.Emitter { return all{} })
 	emit.Register("a-all", func() emit.Emitter { return all{} })
 	names := emit.Names()
-	if i := slices.Index(names, "a-all"); !slices.Equal(names[:3], []string{"count", "fixed", "relaxed"}) || i < 3 || slices.Index(names, "z.all") < i {
+	if i := slices.Index(names, "a-all"); !slices.Equal(names[:3], []string{"count", "bytes", "fixed"}) || i < 3 || slices.Index(names, "z.all") < i {
 		t.Errorf("names are %v", names)
 	}
 	if build, ok := emit.Registered("z.all"); !ok || build() == nil {
@@ -60,29 +61,78 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-func TestCount(t *testing.T) {
-	s := emit.NewCount(2, 0)
-	if tr := s.Traits(); tr.Turns || tr.Received || tr.Asked {
-		t.Errorf("traits %+v", tr)
+// condition holds for records with this value.
+type condition string
+
+func (c condition) Holds(_ *emit.Queue, r *record.Record) (bool, error) {
+	if string(r.Value) == "bad" {
+		return false, errors.New("bad")
 	}
-	q := &emit.Queue{}
-	s.Open(q, 100, 0)
-	if s.Traits().Full != 2 || q.Due != 0 {
-		t.Errorf("%+v", q)
+	return string(r.Value) == string(c), nil
+}
+
+func (condition) Looks() bool { return true }
+
+func TestBounds(t *testing.T) {
+	r := &record.Record{Value: []byte("last")}
+	for _, c := range []struct {
+		name       string
+		s          emit.Strategy
+		traits     emit.Traits
+		wait       int
+		bytes      int64
+		value      string
+		closes     emit.Reason
+		due        int64
+		reasonTime emit.Reason
+	}{
+		{"size", emit.NewBounded(emit.Bounds{Size: 3}), emit.Traits{Meets: true, MeetsAt: 3}, 2, 0, "x", emit.Count, 0, emit.Timeout},
+		{"not yet", emit.NewBounded(emit.Bounds{Size: 3}), emit.Traits{Meets: true, MeetsAt: 3}, 1, 0, "x", "", 0, emit.Timeout},
+		{"bytes", emit.NewBounded(emit.Bounds{Size: 3, Bytes: 10}), emit.Traits{Meets: true, Weighs: true}, 1, 10, "x", emit.Bytes, 0, emit.Timeout},
+		{"too few bytes", emit.NewBounded(emit.Bounds{Size: 3, Bytes: 10}), emit.Traits{Meets: true, Weighs: true}, 1, 9, "x", "", 0, emit.Timeout},
+		{"when", emit.NewBounded(emit.Bounds{Size: 3, When: condition("x")}), emit.Traits{Meets: true, Looks: true}, 1, 0, "x", emit.When, 0, emit.Timeout},
+		{"not when", emit.NewBounded(emit.Bounds{Size: 3, When: condition("y")}), emit.Traits{Meets: true, Looks: true}, 1, 0, "x", "", 0, emit.Timeout},
+		{"timeout", emit.NewBounded(emit.Bounds{Size: 3, Timeout: 1500 * time.Millisecond}), emit.Traits{Meets: true, MeetsAt: 3, Turns: true}, 1, 0, "x", "", 2000, emit.Timeout},
+		{"interval", emit.NewBounded(emit.Bounds{Size: 3, Interval: time.Second}), emit.Traits{Meets: true, MeetsAt: 3, Turns: true}, 1, 0, "x", "", 1000, emit.Interval},
+		{"the timeout first", emit.NewBounded(emit.Bounds{Size: 3, Interval: time.Second, Timeout: 400 * time.Millisecond}), emit.Traits{Meets: true, MeetsAt: 3, Turns: true}, 1, 0, "x", "", 900, emit.Timeout},
+		{"the interval first", emit.NewBounded(emit.Bounds{Size: 3, Interval: time.Second, Timeout: time.Minute}), emit.Traits{Meets: true, MeetsAt: 3, Turns: true}, 1, 0, "x", "", 1000, emit.Interval},
+		{"slide", emit.NewCount(3, 2), emit.Traits{Meets: true, MeetsAt: 3, Looks: true, Slide: 2}, 2, 0, "x", emit.Count, 0, emit.Timeout},
+		{"slide of all", emit.NewCount(3, 3), emit.Traits{Meets: true, MeetsAt: 3}, 2, 0, "x", emit.Count, 0, emit.Timeout},
+		{"relaxed", emit.Within(emit.NewRelaxed(time.Second, false), emit.Bounds{Size: 2}), emit.Traits{Meets: true, MeetsAt: 2, Turns: true}, 1, 0, "x", emit.Count, 1000, emit.Interval},
+		{"relaxed with a timeout", emit.Within(emit.NewRelaxed(time.Second, false), emit.Bounds{Timeout: 100 * time.Millisecond}), emit.Traits{Turns: true}, 1, 0, "x", "", 600, emit.Timeout},
+		{"fixed", emit.Within(emit.NewFixed(time.Second, false), emit.Bounds{Bytes: 2}), emit.Traits{Meets: true, Weighs: true, Turns: true, Received: true}, 1, 2, "x", emit.Bytes, 1000, emit.Interval},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.s.Traits(); got != c.traits {
+				t.Errorf("traits %+v, want %+v", got, c.traits)
+			}
+			q := &emit.Queue{Records: make([]record.Record, c.wait)}
+			if c.s.Traits().Received {
+				q.Start, q.End = c.s.Span(500)
+			}
+			c.s.Open(q, 500, 0)
+			if q.Due != c.due {
+				t.Errorf("due %d, want %d", q.Due, c.due)
+			}
+			r.Value = []byte(c.value)
+			if wanted, closes, err := c.s.Meet(q, r, c.bytes); !wanted || closes != c.closes || err != nil {
+				t.Errorf("%v %q %v, want %q", wanted, closes, err, c.closes)
+			}
+			if cut := c.s.Ask(q, q.Due); cut.Reason != c.reasonTime || cut.Picked != nil {
+				t.Errorf("%+v, want %q", cut, c.reasonTime)
+			}
+			if _, _, ok := c.s.Empty(0, 1<<40); ok {
+				t.Error("it has an empty window")
+			}
+		})
 	}
-	s = emit.NewCount(2, 1500*time.Millisecond)
-	s.Open(q, 100, 0)
-	if !s.Traits().Turns || q.Due != 1600 {
-		t.Errorf("%+v %+v", s.Traits(), q)
+	r.Value = []byte("bad")
+	if wanted, closes, err := emit.NewBounded(emit.Bounds{When: condition("x")}).Meet(&emit.Queue{}, r, 0); !wanted || closes != "" || err == nil {
+		t.Errorf("%v %q %v, want an error, and that it can go on", wanted, closes, err)
 	}
-	for n, want := range []emit.Reason{1: emit.Timeout, 2: emit.Count} {
-		q.Records = make([]record.Record, n)
-		if c := s.Ask(q, 1600); n > 0 && (c.Reason != want || c.Picked != nil) {
-			t.Errorf("%d records: %+v", n, c)
-		}
-	}
-	if _, _, ok := s.Empty(0, 1<<40); ok {
-		t.Error("count has an empty window")
+	plain := emit.NewRelaxed(time.Second, false)
+	if emit.Within(plain, emit.Bounds{}) != plain {
+		t.Error("no bounds are bounds")
 	}
 }
 

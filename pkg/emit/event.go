@@ -3,7 +3,7 @@ package emit
 import "time"
 
 // event is what strategies by event time have in common: a window closes when the watermark has reached its end.
-type event struct{}
+type event struct{ open }
 
 func (event) Open(q *Queue, _, _ int64) { q.Due = q.End }
 

@@ -4,6 +4,7 @@ import "time"
 
 // interval is what fixed and relaxed have in common: windows whose borders are multiples of the interval.
 type interval struct {
+	open
 	step  int64 // milliseconds
 	empty bool  // empty windows are asked for
 }
@@ -24,7 +25,7 @@ type fixed struct{ interval }
 // further record can have been received in it. With empty, an interval in which nothing came gives an empty window, also
 // each of those missed in a downtime.
 func NewFixed(s time.Duration, empty bool) Strategy {
-	return &fixed{interval{s.Milliseconds(), empty}}
+	return &fixed{interval{step: s.Milliseconds(), empty: empty}}
 }
 
 func (f *fixed) Traits() Traits { return Traits{Received: true, Turns: true} }
@@ -43,7 +44,7 @@ type relaxed struct{ interval }
 // it, however long ago: what was retrieved after a downtime is one large window. With empty, an interval in which nothing
 // was retrieved gives an empty window, a downtime a single one.
 func NewRelaxed(s time.Duration, empty bool) Strategy {
-	return &relaxed{interval{s.Milliseconds(), empty}}
+	return &relaxed{interval{step: s.Milliseconds(), empty: empty}}
 }
 
 func (r *relaxed) Traits() Traits { return Traits{Turns: true} }

@@ -10,6 +10,7 @@ import (
 // Names of the built-in strategies.
 const (
 	NameCount    = "count"
+	NameBytes    = "bytes"
 	NameFixed    = "fixed"
 	NameRelaxed  = "relaxed"
 	NameTumbling = "tumbling"
@@ -17,7 +18,7 @@ const (
 	NameExpr     = "expr" // package expression has it
 )
 
-var builtin = []string{NameCount, NameFixed, NameRelaxed, NameTumbling, NameSliding, NameExpr}
+var builtin = []string{NameCount, NameBytes, NameFixed, NameRelaxed, NameTumbling, NameSliding, NameExpr}
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 

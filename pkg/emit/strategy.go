@@ -36,8 +36,16 @@ type Traits struct {
 	Asked bool
 	// Turns: windows depend on which records came in which turn.
 	Turns bool
-	// Full: how many records fill a queue; 0: no number does.
-	Full int
+	// Meets: Meet is asked about each record before it joins a queue, or of those that make it so many at least.
+	Meets   bool
+	MeetsAt int
+	// Weighs: Meet wants to know how many bytes wait.
+	Weighs bool
+	// Looks: the strategy looks at the records that wait, which are kept for it though only their aggregate is asked for.
+	Looks bool
+	// Slide: of a window that Meet closed the first records leave, so many, and the others are in the next one too; 0: all
+	// leave.
+	Slide int
 }
 
 // Strategy decides for the queues of a shard. It keeps no state of its own: all there is to remember is in the Queue, and
@@ -53,8 +61,12 @@ type Strategy interface {
 	// strategies with intervals Start and End, if they aren't set by Span (Traits.Received, Event). last is the end of the shard's
 	// last interval.
 	Open(q *Queue, now, last int64)
-	// Ask is asked when q is full, when it is due, and after a turn (Traits.Asked). If it doesn't cut, it moves Due behind
-	// now. A full queue must be cut.
+	// Meet is asked about a record that is about to join q (Traits.Meets); of a queue that doesn't exist yet it is shown an
+	// empty one. bytes are those of the records that wait and of r, if they are asked for (Traits.Weighs). It says whether
+	// the record is wanted, and if the window closes with it, why. The error: that can't be computed for r; if the record
+	// goes on all the same the other answers count.
+	Meet(q *Queue, r *record.Record, bytes int64) (wanted bool, closes Reason, err error)
+	// Ask is asked when q is due, and after a turn (Traits.Asked). If it doesn't cut, it moves Due behind now.
 	Ask(q *Queue, now int64) Cut
 	// Empty is the first empty window after last, the end of the shard's last one, that ends by until; ok is false if
 	// there is none, or if empty windows are not asked for.
@@ -69,6 +81,11 @@ func floor(ms, step int64) int64 {
 	}
 	return ms - m
 }
+
+// open is what strategies that want every record, and let none close a window, have in common.
+type open struct{}
+
+func (open) Meet(*Queue, *record.Record, int64) (bool, Reason, error) { return true, "", nil }
 
 // timeless is what strategies without intervals have in common.
 type timeless struct{}

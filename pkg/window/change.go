@@ -25,7 +25,7 @@ func (m *Machine) Change(to Settings, now int64, out Out) (*Machine, error) {
 		m.flush(emit.Changed, out)
 	}
 	n.now, n.seq = max(now, m.now), m.seq
-	n.backlog = m.gather()
+	n.backlog = m.gather(n.traits.Slide > 0)
 	if n.traits.Event && m.traits.Event && n.s.EventTime == m.s.EventTime && n.s.EventTimeFormat == m.s.EventTimeFormat && n.s.Zone == m.s.Zone {
 		n.mark.value, n.mark.at, n.mark.lanes = m.mark.value, m.mark.at, m.mark.lanes
 	}
@@ -37,8 +37,9 @@ func (m *Machine) Change(to Settings, now int64, out Out) (*Machine, error) {
 	return n, nil
 }
 
-// gather returns all records that wait, in the order in which they were read.
-func (m *Machine) gather() backlog {
+// gather returns all records that wait, in the order in which they were read; those that were in a window already only if
+// seen are asked for.
+func (m *Machine) gather(seen bool) backlog {
 	type item struct {
 		at int64
 		r  *record.Record
@@ -50,7 +51,9 @@ func (m *Machine) gather() backlog {
 		i := 0
 		for _, t := range q.turns {
 			for range t.n {
-				items = append(items, item{t.at, &q.Records[i]})
+				if seen || i >= q.seen {
+					items = append(items, item{t.at, &q.Records[i]})
+				}
 				i++
 			}
 		}

@@ -42,30 +42,60 @@ func (m *Machine) emitAll(q *queue, reason emit.Reason) {
 	if m.folds {
 		m.emitFolded(q, reason)
 	} else {
-		m.emit(q, q.Records, reason)
-		m.records -= q.kept
-		m.bytes -= q.bytes
-		m.arena.drop(q.live)
-		clear(q.Records)
-		q.Records, *q.holding = q.Records[:0], holding{turns: q.turns[:0]}
+		if q.seen < len(q.Records) { // else all of them are in windows already
+			m.emit(q, q.Records, reason)
+		}
+		m.empty(q)
 	}
 	if reason == emit.Interval {
 		m.last = max(m.last, q.End)
 	}
-	if (reason == emit.Limit || reason == emit.Flush) && m.s.EmitEmpty {
-		return // it stays until its interval is over, which is then not an empty one
+	if reason != emit.Interval && m.s.EmitEmpty {
+		q.Due = q.End // it stays until its interval is over, which is then not an empty one
+		m.due.update(q)
+		return
 	}
 	m.end(q)
 }
 
-// takePicked emits some of what waits in q, or rejects it; the others stay.
-func (m *Machine) takePicked(q *queue, c *emit.Cut) {
-	n := len(q.Records)
+// empty forgets the records that wait in q.
+func (m *Machine) empty(q *queue) {
+	m.records -= q.kept
+	m.bytes -= q.bytes
+	m.arena.drop(q.live)
+	clear(q.Records)
+	q.Records, *q.holding = q.Records[:0], holding{turns: q.turns[:0]}
+}
+
+// complete emits q's window, which the last record to come has closed.
+func (m *Machine) complete(q *queue, reason emit.Reason) {
+	if m.traits.Slide == 0 {
+		m.emitAll(q, reason)
+		return
+	}
+	m.emit(q, q.Records, reason)
+	marks := m.marked(len(q.Records))
+	for i := range m.traits.Slide {
+		marks[i] = true
+	}
+	m.leave(q, marks)
+	q.seen = len(q.Records)
+}
+
+// marked returns a mark for each of n records, none of them set.
+func (m *Machine) marked(n int) []bool {
 	if cap(m.marks) < n {
 		m.marks = make([]bool, 2*n)
 	}
 	marks := m.marks[:n]
 	clear(marks)
+	return marks
+}
+
+// takePicked emits some of what waits in q, or rejects it; the others stay.
+func (m *Machine) takePicked(q *queue, c *emit.Cut) {
+	n := len(q.Records)
+	marks := m.marked(n)
 	m.picked = m.picked[:0]
 	for _, i := range c.Picked {
 		if i < 0 || i >= n || marks[i] {

@@ -55,6 +55,15 @@ func (m *Machine) joinEvent(r *record.Record) bool {
 	return true
 }
 
+// happened is when a record that was taken in happened.
+func (m *Machine) happened(r *record.Record) int64 {
+	event, err := m.clock.Time(r)
+	if err != nil {
+		event, _ = m.ownTime.Time(r) // as joinEvent decided
+	}
+	return event
+}
+
 // place puts r in all open windows that the moment lies in; false if it has no key.
 func (m *Machine) place(r *record.Record, event int64) bool {
 	if event < m.from || event >= m.to || m.traits.Overlap {
@@ -76,13 +85,13 @@ func (m *Machine) place(r *record.Record, event int64) bool {
 		}
 	}
 	if q := m.current; q != nil && q.Start == m.from && !m.traits.Overlap {
-		m.put(q, r, m.at)
+		m.enter(q, r, m.at)
 		return true
 	}
 	if !m.call(r) {
 		return false
 	}
-	m.put(m.queue(), r, m.at)
+	m.enter(m.queues[string(m.name)], r, m.at)
 	if m.traits.Overlap {
 		for {
 			m.from, m.to = m.strategy.Before(m.from)
@@ -90,7 +99,7 @@ func (m *Machine) place(r *record.Record, event int64) bool {
 				break
 			}
 			m.rename()
-			m.put(m.queue(), r, m.at)
+			m.enter(m.queues[string(m.name)], r, m.at)
 		}
 	}
 	return true

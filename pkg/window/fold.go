@@ -46,15 +46,24 @@ func (m *Machine) emitFolded(q *queue, reason emit.Reason) {
 	m.records -= q.Folded
 	m.states.Free(q.state)
 	q.Folded = 0
+	if m.traits.Weighs {
+		q.size = 0
+	}
 }
 
 // handSummary hands over the aggregate of records that were kept, or of none.
 func (m *Machine) handSummary(records []record.Record, reason emit.Reason, start, end int64) {
 	state := m.states.New()
 	for i := range records {
-		faults, _ := m.plan.Read(&records[i], true) // a field that is missing was nobody's fault when the record came
+		r := &records[i]
+		faults, _ := m.plan.Read(r, true) // a field that is missing was nobody's fault when the record came
 		m.counts.Nulled += int64(faults)
-		m.states.Add(state, 0)
+		var moment int64
+		if m.traits.Event {
+			m.scanner.Next(r.Value)
+			moment = m.happened(r)
+		}
+		m.states.Add(state, moment)
 	}
 	m.handState(state, len(records), reason, start, end)
 	m.states.Free(state)

@@ -80,6 +80,7 @@ type Machine struct {
 	marks   []bool
 	summary []byte
 	one     [1]record.Record
+	none    emit.Queue // what is shown of a queue that doesn't exist yet
 	joinFn  func(*record.Record) bool
 }
 
@@ -134,7 +135,7 @@ func New(s Settings, shard string) (*Machine, error) {
 		m.states = m.plan.NewStates()
 		start, end := m.strategy.Span(0)
 		m.spanless = start == end
-		if m.folds = !m.traits.Asked; m.folds {
+		if m.folds = !m.traits.Asked && !m.traits.Looks; m.folds {
 			m.joinFn = m.read(m.joinFn)
 		}
 	}
@@ -205,6 +206,7 @@ type Counts struct {
 	Nulled  int64 // … and were taken without it
 
 	Filtered int64 // were not wanted (FILTER)
+	Unwanted int64 // were not wanted (the emitter)
 }
 
 // Counts returns what was counted.

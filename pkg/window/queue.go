@@ -36,6 +36,8 @@ type holding struct {
 	kept  int    // the first ones that are in the machine's memory
 	bytes int64  // their cost
 	live  int    // bytes of those in the arena
+	seen  int    // the first ones that were in a window already
+	size  int64  // bytes of the records, if the strategy wants to know (emit.Traits.Weighs)
 }
 
 // turn says that n records in a row came at the same time.

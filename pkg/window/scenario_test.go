@@ -126,6 +126,8 @@ func (b *block) set(line string) (err error) {
 			s.Query = value
 		case "ready":
 			s.Ready = value
+		case "when":
+			s.When = value
 		default:
 			err = fmt.Errorf("no expression %q", name)
 		}
@@ -142,8 +144,12 @@ func (b *block) set(line string) (err error) {
 			s.Interval, err = time.ParseDuration(value)
 		case "timeout":
 			s.Timeout, err = time.ParseDuration(value)
+		case "bytes":
+			s.Bytes, err = strconv.ParseInt(value, 10, 64)
 		case "slide":
-			err = duration(&s.Slide, value)
+			if s.SlideSize, err = strconv.Atoi(value); err != nil {
+				err = duration(&s.Slide, value)
+			}
 		case "offset":
 			err = duration(&s.Offset, value)
 		case "calendar":

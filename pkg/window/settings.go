@@ -23,10 +23,13 @@ type Settings struct {
 	Pipeline      string        `json:"pipeline"`
 	Emitter       string        `json:"emitter"`                 // one of emit.Names
 	Size          int           `json:"size,omitempty"`          // WINDOW_SIZE: records
+	Bytes         int64         `json:"bytes,omitempty"`         // WINDOW_BYTES
+	When          string        `json:"when,omitempty"`          // WINDOW_WHEN, see package expression
 	Interval      time.Duration `json:"interval,omitempty"`      // WINDOW_INTERVAL
 	Timeout       time.Duration `json:"timeout,omitempty"`       // WINDOW_TIMEOUT
 	Key           string        `json:"key,omitempty"`           // WINDOW_KEY: a field reference; windows per key
-	Slide         time.Duration `json:"slide,omitempty"`         // WINDOW_SLIDE
+	Slide         time.Duration `json:"slide,omitempty"`         // WINDOW_SLIDE, of sliding
+	SlideSize     int           `json:"slideSize,omitempty"`     // WINDOW_SLIDE, of count: records
 	Offset        time.Duration `json:"offset,omitempty"`        // WINDOW_OFFSET
 	Calendar      emit.Calendar `json:"calendar,omitempty"`      // WINDOW_CALENDAR
 	Zone          string        `json:"zone,omitempty"`          // WINDOW_TIMEZONE; "": UTC
@@ -63,37 +66,31 @@ func (s Settings) Validate() []error {
 	switch s.Emitter {
 	case emit.NameCount:
 		c.atLeast("WINDOW_SIZE", s.Size != 0, int64(s.Size), 1, "records")
-		c.refuse("WINDOW_INTERVAL", s.Interval != 0, s.Interval)
-		c.refuse("EMIT_EMPTY", s.EmitEmpty, s.EmitEmpty)
-		if s.Timeout != 0 {
-			c.duration("WINDOW_TIMEOUT", s.Timeout)
-		}
-	case emit.NameFixed, emit.NameRelaxed:
+		c.bounds("WINDOW_SIZE", "WINDOW_BYTES", "WINDOW_WHEN", "WINDOW_INTERVAL", "WINDOW_TIMEOUT", "WINDOW_SLIDE")
+		c.slide()
+	case emit.NameBytes:
+		c.atLeast("WINDOW_BYTES", s.Bytes != 0, s.Bytes, 1, "bytes")
+		c.bounds("WINDOW_SIZE", "WINDOW_BYTES", "WINDOW_WHEN", "WINDOW_INTERVAL", "WINDOW_TIMEOUT")
+	case emit.NameFixed:
 		c.duration("WINDOW_INTERVAL", s.Interval)
-		c.refuse("WINDOW_SIZE", s.Size != 0, s.Size)
-		c.refuse("WINDOW_TIMEOUT", s.Timeout != 0, s.Timeout)
-		if s.EmitEmpty && s.Key != "" {
-			c.add("EMIT_EMPTY=true conflicts with WINDOW_KEY=%s: nobody knows the keys that nothing came for; unset one of them", s.Key)
-		}
-	case emit.NameTumbling, emit.NameSliding:
+		c.bounds("WINDOW_SIZE", "WINDOW_BYTES", "WINDOW_WHEN", "WINDOW_INTERVAL", "EMIT_EMPTY")
+	case emit.NameRelaxed:
+		c.duration("WINDOW_INTERVAL", s.Interval)
+		c.bounds("WINDOW_SIZE", "WINDOW_BYTES", "WINDOW_WHEN", "WINDOW_INTERVAL", "WINDOW_TIMEOUT", "EMIT_EMPTY")
+	case emit.NameTumbling:
 		c.intervals()
-		c.refuse("WINDOW_SIZE", s.Size != 0, s.Size)
-		c.refuse("WINDOW_TIMEOUT", s.Timeout != 0, s.Timeout)
-		c.refuse("EMIT_EMPTY", s.EmitEmpty, s.EmitEmpty)
+		c.bounds("WINDOW_SIZE", "WINDOW_BYTES", "WINDOW_WHEN", "WINDOW_INTERVAL")
+	case emit.NameSliding:
+		c.intervals()
+		c.bounds("WINDOW_INTERVAL", "WINDOW_SLIDE")
 	case emit.NameExpr:
-		c.refuse("WINDOW_SIZE", s.Size != 0, s.Size)
-		c.refuse("WINDOW_INTERVAL", s.Interval != 0, s.Interval)
-		c.refuse("WINDOW_TIMEOUT", s.Timeout != 0, s.Timeout)
-		c.refuse("EMIT_EMPTY", s.EmitEmpty, s.EmitEmpty)
+		c.bounds()
 	default:
-		if _, ok := emit.Registered(s.Emitter); !ok {
+		if _, ok := emit.Registered(s.Emitter); ok {
+			c.bounds()
+		} else {
 			c.emitter()
-			break
 		}
-		c.refuse("WINDOW_SIZE", s.Size != 0, s.Size)
-		c.refuse("WINDOW_INTERVAL", s.Interval != 0, s.Interval)
-		c.refuse("WINDOW_TIMEOUT", s.Timeout != 0, s.Timeout)
-		c.refuse("EMIT_EMPTY", s.EmitEmpty, s.EmitEmpty)
 	}
 	c.eventTime()
 	c.expressions()
@@ -131,7 +128,10 @@ func (c *checker) intervals() {
 		c.offset(max(s.Interval, time.Millisecond))
 	}
 	if s.Emitter != emit.NameSliding {
-		c.refuse("WINDOW_SLIDE", s.Slide != 0, s.Slide)
+		return
+	}
+	if s.SlideSize != 0 {
+		c.add("WINDOW_SLIDE=%d: EMITTER=sliding slides by a time, as in 10s", s.SlideSize)
 		return
 	}
 	c.duration("WINDOW_SLIDE", s.Slide)
@@ -170,7 +170,7 @@ func (c *checker) eventTime() {
 			set      bool
 			value    any
 		}{
-			{"WINDOW_SLIDE", s.Slide != 0, s.Slide}, {"WINDOW_OFFSET", s.Offset != 0, s.Offset}, {"WINDOW_CALENDAR", s.Calendar != "", s.Calendar},
+			{"WINDOW_OFFSET", s.Offset != 0, s.Offset}, {"WINDOW_CALENDAR", s.Calendar != "", s.Calendar},
 			{"WINDOW_TIMEZONE", s.Zone != "", s.Zone}, {"EVENT_TIME", s.EventTime != "", s.EventTime}, {"EVENT_TIME_FORMAT", s.EventTimeFormat != "", s.EventTimeFormat},
 			{"WATERMARK_DELAY", s.WatermarkDelay != 0, s.WatermarkDelay}, {"WATERMARK_IDLE", s.WatermarkIdle != 0, s.WatermarkIdle},
 			{"MAX_FUTURE", s.MaxFuture != 0, s.MaxFuture}, {"LATE", s.Late != "", s.Late},
@@ -315,19 +315,31 @@ func (c *checker) duration(variable string, d time.Duration) {
 
 // strategy makes the emitter that valid settings ask for.
 func (s Settings) strategy() emit.Strategy {
+	b := emit.Bounds{Size: s.Size, Bytes: s.Bytes, Timeout: s.Timeout}
+	if s.When != "" {
+		when, err := expression.NewCondition(s.When)
+		if err != nil {
+			panic(err) // it was checked
+		}
+		b.When = when
+	}
 	switch s.Emitter {
-	case emit.NameCount:
-		return emit.NewCount(s.Size, s.Timeout)
+	case emit.NameCount, emit.NameBytes:
+		if s.SlideSize > 0 {
+			return emit.NewCount(s.Size, s.SlideSize)
+		}
+		b.Interval = s.Interval
+		return emit.NewBounded(b)
 	case emit.NameFixed:
-		return emit.NewFixed(s.Interval, s.EmitEmpty)
+		return emit.Within(emit.NewFixed(s.Interval, s.EmitEmpty), b)
 	case emit.NameRelaxed:
-		return emit.NewRelaxed(s.Interval, s.EmitEmpty)
+		return emit.Within(emit.NewRelaxed(s.Interval, s.EmitEmpty), b)
 	case emit.NameTumbling:
 		if s.Calendar == "" {
-			return emit.NewTumbling(s.Interval, s.Offset)
+			return emit.Within(emit.NewTumbling(s.Interval, s.Offset), b)
 		}
 		zone, _ := s.zone()
-		return emit.NewCalendar(s.Calendar, zone, s.Offset)
+		return emit.Within(emit.NewCalendar(s.Calendar, zone, s.Offset), b)
 	case emit.NameSliding:
 		return emit.NewSliding(s.Interval, s.Slide, s.Offset)
 	case emit.NameExpr:

@@ -11,8 +11,8 @@ import (
 
 // The form of a snapshot: the version, a fingerprint of settings and shard (8 bytes), flags, now, last, seq, the backlog's
 // records, and the queues in the order in which they began: key, start, end, due, the turns (each the time since the one
-// before, and a number of records), and the records, or where they are
-// folded their number and the aggregate's state; for event time the watermark: its value, time, and the lanes (topic,
+// before, and a number of records), how many of the records were in a window already, where windows slide by number, and the
+// records, or where they are folded their number, the aggregate's state, and their bytes, where those matter; for event time the watermark: its value, time, and the lanes (topic,
 // partition, mark, last time of records, whether read to the end). Numbers are varints, texts and lists begin with their length.
 const snapshotVersion = 1
 
@@ -56,6 +56,9 @@ func (m *Machine) appendQueue(dst []byte, q *queue) []byte {
 	if m.folds {
 		if dst = binary.AppendUvarint(dst, uint64(q.Folded)); q.Folded > 0 {
 			dst = m.states.Snapshot(dst, q.state)
+			if m.traits.Weighs {
+				dst = binary.AppendVarint(dst, q.size)
+			}
 		}
 		return dst
 	}
@@ -65,6 +68,9 @@ func (m *Machine) appendQueue(dst []byte, q *queue) []byte {
 		dst = binary.AppendVarint(dst, t.at-before)
 		dst = binary.AppendUvarint(dst, uint64(t.n))
 		before = t.at
+	}
+	if m.traits.Slide > 0 {
+		dst = binary.AppendUvarint(dst, uint64(q.seen))
 	}
 	return appendRecords(dst, q.Records)
 }
@@ -159,7 +165,7 @@ func (m *Machine) restoreQueue(r *reader) {
 
 func (m *Machine) restoreFolded(q *queue, r *reader) {
 	n := r.number()
-	if n == 0 && !m.s.EmitEmpty || m.traits.Full > 0 && n >= m.traits.Full {
+	if n == 0 && !m.s.EmitEmpty {
 		r.fail()
 	}
 	if r.err != nil || n == 0 {
@@ -172,6 +178,9 @@ func (m *Machine) restoreFolded(q *queue, r *reader) {
 	}
 	r.p = rest
 	q.Folded, q.state = n, state
+	if m.traits.Weighs {
+		q.size = r.varint()
+	}
 	m.records += n
 	m.bytes += int64(m.states.Grown(state))
 }
@@ -189,9 +198,15 @@ func (m *Machine) restoreRecords(q *queue, r *reader) {
 		q.turns = append(q.turns, turn{at, n})
 		total += n
 	}
-	if total > len(r.p) || total == 0 && !m.s.EmitEmpty || m.traits.Full > 0 && total >= m.traits.Full {
+	if total > len(r.p) || total == 0 && !m.s.EmitEmpty {
 		r.fail()
 		return
+	}
+	if m.traits.Slide > 0 {
+		if q.seen = r.number(); q.seen > total {
+			r.fail()
+			return
+		}
 	}
 	var x record.Record // outside the loop: it keeps the topic
 	for range total {
@@ -202,6 +217,7 @@ func (m *Machine) restoreRecords(q *queue, r *reader) {
 		q.live += m.arena.keep(&q.Records[q.kept])
 		q.kept++
 		q.bytes += cost(&x)
+		q.size += int64(x.Size())
 	}
 	q.dated = total
 	m.records += total

@@ -64,21 +64,64 @@ func (m *Machine) join(r *record.Record) bool {
 		case m.pardon:
 			at = m.now // of the change: what is read now was received then, or later
 		}
-		if q = m.find(r, at); q == nil {
+		var ok bool
+		if q, ok = m.find(r, at); !ok {
 			return true
 		}
 	}
-	m.put(q, r, at)
-	if m.traits.Received && !m.folds {
-		q.Records[len(q.Records)-1].Received = at
-	}
-	if q.Len() == m.traits.Full {
-		m.ask(q)
-	}
+	m.enter(q, r, at)
 	if m.bytes > m.limit {
 		m.relieve()
 	}
 	return true
+}
+
+// find returns the queue that r is to wait in, nil if there is none yet; false if r has no key.
+func (m *Machine) find(r *record.Record, at int64) (*queue, bool) {
+	if m.traits.Received && (at < m.from || at >= m.to) {
+		m.from, m.to = m.strategy.Span(at)
+	}
+	if m.current != nil && m.current.Start == m.from {
+		return m.current, true
+	}
+	if !m.call(r) {
+		return nil, false
+	}
+	return m.queues[string(m.name)], true
+}
+
+// enter lets r wait in q, or in a new queue called m.name, and closes its window if r completes it.
+func (m *Machine) enter(q *queue, r *record.Record, at int64) {
+	if !m.traits.Meets || q != nil && q.Len()+1 < m.traits.MeetsAt {
+		m.put(m.have(q), r, at)
+		return
+	}
+	seen, bytes := &m.none, int64(0)
+	if q != nil {
+		seen = &q.Queue
+	}
+	if m.traits.Weighs {
+		bytes = int64(r.Size())
+		if q != nil {
+			bytes += q.size
+		}
+	}
+	wanted, closes, err := m.strategy.Meet(seen, r, bytes)
+	if err != nil && !m.bad(r, err) {
+		return
+	}
+	if !wanted {
+		m.counts.Unwanted++
+		return
+	}
+	q = m.have(q)
+	m.put(q, r, at)
+	if m.traits.Weighs {
+		q.size = bytes
+	}
+	if closes != "" {
+		m.complete(q, closes)
+	}
 }
 
 // put lets r wait in q.
@@ -91,6 +134,9 @@ func (m *Machine) put(q *queue, r *record.Record, at int64) {
 		return
 	}
 	q.Records = append(q.Records, *r)
+	if m.traits.Received {
+		q.Records[len(q.Records)-1].Received = at
+	}
 	cost := cost(r)
 	q.bytes += cost
 	m.bytes += cost
@@ -98,20 +144,6 @@ func (m *Machine) put(q *queue, r *record.Record, at int64) {
 		m.touched = append(m.touched, q)
 		q.touched = int32(len(m.touched))
 	}
-}
-
-// find returns the queue that r is to wait in; nil if r has no key.
-func (m *Machine) find(r *record.Record, at int64) *queue {
-	if m.traits.Received && (at < m.from || at >= m.to) {
-		m.from, m.to = m.strategy.Span(at)
-	}
-	if m.current != nil && m.current.Start == m.from {
-		return m.current
-	}
-	if !m.call(r) {
-		return nil
-	}
-	return m.queue()
 }
 
 // call sets the name of r's queue, for the interval m.from; false if r has no key.
@@ -155,9 +187,8 @@ func (m *Machine) reject(r *record.Record, err error) {
 	m.out.Reject(r, err)
 }
 
-// queue returns the queue called m.name, for the interval m.from to m.to.
-func (m *Machine) queue() *queue {
-	q := m.queues[string(m.name)]
+// have returns q, or the new queue called m.name, for the interval m.from to m.to.
+func (m *Machine) have(q *queue) *queue {
 	if q == nil {
 		q = m.add(string(m.name))
 		q.Start, q.End = m.from, m.to
@@ -178,7 +209,7 @@ func (m *Machine) add(name string) *queue {
 		m.room -= cap(q.Records)
 	} else {
 		q = &queue{}
-		if !m.folds {
+		if !m.folds || m.traits.Weighs {
 			q.holding = &holding{}
 		}
 	}
@@ -213,13 +244,12 @@ func (m *Machine) cost(q *queue) int64 {
 // begin is called when the first record is about to wait in q.
 func (m *Machine) begin(q *queue, at int64) {
 	q.Since = m.at
-	if q.waits {
-		return
+	if !q.waits {
+		q.waits = true
+		q.order = m.order
+		m.order++
+		m.waiting.push(q)
 	}
-	q.waits = true
-	q.order = m.order
-	m.order++
-	m.waiting.push(q)
 	m.strategy.Open(&q.Queue, at, m.last)
 	m.due.update(q)
 }
