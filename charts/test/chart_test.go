@@ -489,7 +489,8 @@ func TestWrongValues(t *testing.T) {
 		"process.replica":                 {3, "additional properties 'replica' not allowed"},
 		"process.replicas":                {"3", "got string, want integer"},
 		"process.config.WINDOW_SIZ":       {3, "additional properties 'WINDOW_SIZ' not allowed"},
-		"process.config.WINDOW_BYTES":     {3, "additional properties 'WINDOW_BYTES' not allowed"},
+		"process.config.OUTPUT_KEY":       {3, "additional properties 'OUTPUT_KEY' not allowed"},
+		"process.config.WINDOW_SLIDE":     {"3 s", "does not match pattern"},
 		"process.config.KAFKA_TOPICS":     {"x", "additional properties 'KAFKA_TOPICS' not allowed"},
 		"process.config.SINK":             {"kafka,file", "does not match pattern"},
 		"process.config.WORKER":           {"x", "additional properties 'WORKER' not allowed"},
@@ -635,6 +636,9 @@ func property(v config.Variable) map[string]any {
 	case v.Type == "duration":
 		p["pattern"] = `^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`
 		return types("string")
+	case v.Type == "duration or number":
+		p["pattern"] = `^([0-9]+|([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+)$`
+		return types("integer", "string")
 	case v.Type == "time":
 		return types("integer", "string")
 	case v.Secret:
