@@ -50,7 +50,7 @@ var pressureScenarios = []scenario{
 				fault{"MongoDB is away", func() {
 					proxy.Refuse()
 					r.produced(30 * perSecond)
-					r.says("worker 1", "mongo")
+					r.says("worker 1", "sink")
 					proxy.Accept()
 				}},
 				fault{"1 % of the load gets through; kill -9 of worker 1", func() {

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -141,17 +140,6 @@ func aofKilled(appendfsync string) scenario {
 			r.load(again, again)
 		},
 	}
-}
-
-// says waits until a program speaks of something on its /readyz.
-func (r *run) says(name, what string) {
-	r.t.Helper()
-	var body string
-	lab.WaitFor(r.t, job.Patience, fmt.Sprintf("/readyz of %s to speak of %s", name, what), func() bool {
-		_, body = r.named(name).Get("/readyz")
-		return strings.Contains(body, what)
-	})
-	r.note("%s said: %s", name, strings.Join(strings.Fields(body), " "))
 }
 
 func (r *run) lanesCut() fault {

@@ -2,9 +2,11 @@ package chaos
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -355,6 +357,35 @@ func (r *run) struck(what string, begun, over time.Time, recovered time.Duration
 		begun.Sub(r.meters.begin).Seconds(), what, over.Sub(begun).Seconds(), recovered.Seconds(),
 	})
 	r.result.Recovery = max(r.result.Recovery, recovered.Seconds())
+}
+
+// says waits until a program names a condition on its /readyz that is not met, or speaks of something in its message.
+func (r *run) says(name, what string) {
+	r.t.Helper()
+	var said string
+	lab.WaitFor(r.t, job.Patience, fmt.Sprintf("/readyz of %s to speak of %s", name, what), func() bool {
+		_, body := r.named(name).Get("/readyz")
+		var page struct {
+			Conditions []struct {
+				Name, Message string
+				OK            bool
+			}
+		}
+		if json.Unmarshal([]byte(body), &page) != nil { // nobody answered
+			return false
+		}
+		for _, c := range page.Conditions {
+			if !c.OK && (c.Name == what || strings.Contains(c.Message, what)) {
+				said = fmt.Sprintf("%s: %s", c.Name, c.Message)
+			}
+		}
+		return said != ""
+	})
+	const most = 200
+	if len(said) > most {
+		said = said[:most] + "…"
+	}
+	r.note("%s said: %s", name, said)
 }
 
 // wrong says what is not as expected.
