@@ -30,15 +30,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	began := time.Now()
-	lab.AtEnd(func(code int) {
-		if *report == "" {
-			return
-		}
-		if err := writeReport(*report, began, results.all()); err != nil {
-			fmt.Fprintln(os.Stderr, "writing the report:", err)
-		}
-	})
+	results.began = time.Now()
 	lab.Main(m)
 }
 
@@ -46,24 +38,24 @@ func TestMain(m *testing.M) {
 var results resultList
 
 type resultList struct {
-	mu   sync.Mutex
-	list []Result
+	mu    sync.Mutex
+	began time.Time
+	list  []Result
 }
 
-func (l *resultList) add(r Result) {
+// add adds a result and writes the report anew: who breaks off a long run has what was played.
+func (l *resultList) add(r Result) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.list = append(l.list, r)
-}
-
-func (l *resultList) all() []Result {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	place := func(r Result) int {
 		return slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == r.Name })
 	}
 	slices.SortFunc(l.list, func(a, b Result) int { return place(a) - place(b) })
-	return l.list
+	if *report == "" {
+		return nil
+	}
+	return writeReport(*report, l.began, l.list)
 }
 
 func TestScenarios(t *testing.T) {
@@ -95,7 +87,9 @@ func play(t *testing.T, s scenario) {
 		if t.Failed() {
 			r.result.Verdict = failed
 		}
-		results.add(r.result)
+		if err := results.add(r.result); err != nil {
+			t.Errorf("writing the report: %v", err)
+		}
 	}()
 	s.play(r)
 	r.checkMemory()

@@ -20,9 +20,6 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// AtEnd has something called after the last test of the binary, with its exit code.
-func AtEnd(call func(code int)) { atEnd.add(call) }
-
 // atEnd holds what is to be done after the last test.
 var atEnd endings
 
