@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -328,7 +329,8 @@ func TestCase07OutputsAndTheirContent(t *testing.T) {
 		w.Ingest(),
 		w.Worker(with("PIPELINE=windows")...),
 		w.Worker(with("PIPELINE=records", "OUTPUT=records", "KAFKA_OUTPUT_TOPIC="+records)...),
-		w.Worker(with("PIPELINE=data", "OUTPUT=data", "KAFKA_OUTPUT_TOPIC="+data)...),
+		w.Worker(with("PIPELINE=data", "OUTPUT=data", "KAFKA_OUTPUT_TOPIC="+data,
+			"OUTPUT_KEY=of/{{shard}}", "OUTPUT_HEADERS=from={{stream}}.{{pipeline}}, number={{seq}}")...),
 		w.Worker(append(with("PIPELINE=mongo-windows", "MONGO_COLLECTION=windows"), intoMongo...)...),
 		w.Worker(append(with("PIPELINE=mongo-records", "OUTPUT=records", "MONGO_COLLECTION=records"), intoMongo...)...),
 	}
@@ -355,6 +357,7 @@ func TestCase07OutputsAndTheirContent(t *testing.T) {
 	job.RequireExact(t, w.Job, lab.MongoWindows(t, mongoWindows), partitions, n, mainSize)
 	requireSameRecords(t, perRecord.ToEnd(), sent)
 	requireArrays(t, arrays.ToEnd(), partitions, n)
+	requireTemplates(t, w, arrays.ToEnd(), n/mainSize)
 	requireRecordDocuments(t, lab.Documents(t, mongoRecords), sent)
 }
 
@@ -409,6 +412,35 @@ func requireArrays(t *testing.T, got []*kgo.Record, partitions, n int) {
 	}
 	if len(seen) != partitions*n {
 		t.Errorf("%d records came, want %d", len(seen), partitions*n)
+	}
+}
+
+// requireTemplates requires each shard's windows to have the key and the headers that OUTPUT_KEY and OUTPUT_HEADERS say,
+// in order, in one partition.
+func requireTemplates(t *testing.T, w *world, got []*kgo.Record, perShard int) {
+	t.Helper()
+	next, at := map[string]int{}, map[string]int32{}
+	for _, r := range got {
+		key := string(r.Key)
+		if !strings.HasPrefix(key, "of/"+w.Topic+"/") {
+			t.Errorf("a window has the key %q", key)
+		}
+		if p, ok := at[key]; ok && p != r.Partition {
+			t.Errorf("windows of %s are in partitions %d and %d", key, p, r.Partition)
+		}
+		at[key] = r.Partition
+		if from, _ := lab.Header(r, "from"); from != w.Stream+".data" {
+			t.Errorf("a window has the header from %q", from)
+		}
+		if number, _ := lab.Header(r, "number"); number != strconv.Itoa(next[key]) {
+			t.Errorf("%s: number %q where %d is due", key, number, next[key])
+		}
+		next[key]++
+	}
+	for key, n := range next {
+		if n != perShard {
+			t.Errorf("%s has %d windows, want %d", key, n, perShard)
+		}
 	}
 }
 

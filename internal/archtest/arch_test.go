@@ -23,6 +23,7 @@ var layers = [][]string{
 	{"pkg/field", "pkg/emit", "internal/wire", "pkg/buffer", "internal/lanetest", "model/internal/ledger", "model/internal/journal", "model/internal/replay", "model/internal/lease"},
 	{"pkg/expression", "pkg/aggregate"},
 	{"pkg/window", "pkg/source", "pkg/journal"},
+	{"pkg/template"},
 	{"pkg/sink", "pkg/letter", "internal/config"},
 	{"pkg/sink/internal/envelope", "pkg/sink/sinktest", "internal/program", "internal/replay"},
 	{"pkg/sink/kafka", "pkg/sink/mongo", "pkg/sink/stdout", "pkg/sink/tee", "pkg/sink/windowjson"},
@@ -31,7 +32,7 @@ var layers = [][]string{
 }
 
 // pure packages decide; others act. What a shard makes of its records must depend on nothing else.
-var pure = []string{"pkg/record", "pkg/field", "pkg/emit", "pkg/expression", "pkg/aggregate", "pkg/window"}
+var pure = []string{"pkg/record", "pkg/field", "pkg/emit", "pkg/expression", "pkg/aggregate", "pkg/window", "pkg/template"}
 
 // impure is what a pure package must not reach for.
 var impure = struct{ imports, timeFunctions []string }{

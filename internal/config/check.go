@@ -177,6 +177,7 @@ func (k checker) sink() {
 			k.bad("KAFKA_OUTPUT_TOPIC", k.OutputTopic, "%v", err)
 		}
 	}
+	k.templates()
 	if k.Sink.Has("mongo") {
 		if k.MongoURL == "" {
 			k.bad("MONGO_URL", "", "is required with SINK=mongo")
@@ -205,6 +206,23 @@ func (k checker) sink() {
 	}
 	if k.DeadLetter.Kind != "" && !k.Sink.Has(k.DeadLetter.Kind) {
 		k.bad("DEAD_LETTER", k.DeadLetter.String(), "must be of the sink's kind, and SINK=%s", k.Sink)
+	}
+}
+
+func (k checker) templates() {
+	_, headers, problems := k.Templates()
+	for _, p := range problems {
+		k.add(p)
+	}
+	for _, h := range headers {
+		if strings.HasPrefix(h.Name, "windrow-") {
+			k.bad("OUTPUT_HEADERS", k.OutputHeaders, "names %s: what begins with windrow- is Windrow's own", h.Name)
+		}
+	}
+	for _, f := range []struct{ variable, value string }{{"OUTPUT_KEY", k.OutputKey}, {"OUTPUT_HEADERS", k.OutputHeaders}} {
+		if f.value != "" && k.Output == "records" {
+			k.bad(f.variable, f.value, "conflicts with OUTPUT=records: records keep the key and the headers that they came with")
+		}
 	}
 }
 

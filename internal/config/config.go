@@ -17,6 +17,7 @@ import (
 
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/emit"
+	"github.com/windrow-io/windrow/pkg/template"
 	"github.com/windrow-io/windrow/pkg/window"
 )
 
@@ -115,6 +116,8 @@ type Process struct {
 	Output          string `envconfig:"OUTPUT" default:"window" choice:"window,data,records" desc:"what is written: one JSON object per window, its data alone as a JSON array, or its records one by one"`
 	Sink            Sinks  `envconfig:"SINK" required:"true" pattern:"^(kafka|mongo|stdout)(, *(kafka|mongo|stdout))*$" desc:"where windows go: kafka, mongo, stdout, or several of them, comma separated. What goes to Kafka is in the decision's transaction, the others follow it"`
 	OutputTopic     string `envconfig:"KAFKA_OUTPUT_TOPIC" desc:"topic that windows are written to (SINK=kafka)"`
+	OutputKey       string `envconfig:"OUTPUT_KEY" derived:"the window's key" desc:"template of the keys of windows, as in {{stream}}/{{key}}; a key decides the partition (SINK=kafka, not with OUTPUT=records)"`
+	OutputHeaders   string `envconfig:"OUTPUT_HEADERS" desc:"headers of windows besides windrow's own, as name=template, comma separated, as in site={{key}}, day={{start.date}} (SINK=kafka, not with OUTPUT=records)"`
 	OutputBrokers   List   `envconfig:"KAFKA_OUTPUT_BROKERS" derived:"KAFKA_BROKERS" desc:"brokers of the cluster of the output and the journal, with the same TLS and SASL settings"`
 	MongoURL        URL    `envconfig:"MONGO_URL" secret:"true" desc:"MongoDB that windows are written to (SINK=mongo): mongodb:// or mongodb+srv://"`
 	MongoDatabase   string `envconfig:"MONGO_DATABASE" desc:"database that windows are written to (SINK=mongo)"`
@@ -136,8 +139,7 @@ type Process struct {
 
 // Later are the variables of process that this version does not offer.
 var later = []string{
-	"WINDOW_GAP", "ALLOWED_LATENESS",
-	"OUTPUT_KEY", "OUTPUT_HEADERS", "OUTPUT_TOPIC", "OUTPUT_COLLECTION", "MONGO_MODE",
+	"WINDOW_GAP", "ALLOWED_LATENESS", "OUTPUT_TOPIC", "OUTPUT_COLLECTION", "MONGO_MODE",
 }
 
 // DeadOf is where dead letters of a kind of sink go: those that could not be processed, if DEAD_LETTER is of that kind,
@@ -152,6 +154,26 @@ func (c *Config) DeadOf(kind string) string {
 		return c.MongoCollection + ".dead"
 	}
 	return ""
+}
+
+// Templates returns the templates of what is written to Kafka; nil where none is set. Dates in them are those of
+// WINDOW_TIMEZONE. What Load has accepted has no problems.
+func (c *Config) Templates() (key *template.Template, headers []template.Named, problems []Problem) {
+	zone, err := time.LoadLocation(c.WindowTimezone)
+	if err != nil {
+		zone = time.UTC // a problem of the emitter's settings
+	}
+	if c.OutputKey != "" {
+		if key, err = template.Parse(c.OutputKey, zone); err != nil {
+			problems = append(problems, Problem{"OUTPUT_KEY", c.OutputKey, "is no template: " + err.Error()})
+		}
+	}
+	if c.OutputHeaders != "" {
+		if headers, err = template.ParseList(c.OutputHeaders, zone); err != nil {
+			problems = append(problems, Problem{"OUTPUT_HEADERS", c.OutputHeaders, "is no list of templates: " + err.Error()})
+		}
+	}
+	return key, headers, problems
 }
 
 // Buffer returns the options of the stream's buffer.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/windrow-io/windrow/pkg/template"
 )
 
 // Usage writes the help of a program: every variable with type, default and meaning.
@@ -33,7 +35,8 @@ func Usage(w io.Writer, p Program) {
 }
 
 const notation = "Durations are written 500ms, 30s, 5m, 1h30m; sizes 67108864, 64MiB, 64MB. A field is a path into the record's JSON value " +
-	"(device.id), or @key, @topic, @partition, @offset, @timestamp, @header.<name>. A variable set to nothing counts as not set."
+	"(device.id), or @key, @topic, @partition, @offset, @timestamp, @header.<name>. A template is text " +
+	"with names in double braces, of " + template.Names + "; dates are those of WINDOW_TIMEZONE. A variable set to nothing counts as not set."
 
 // wrap breaks text into lines of at most width bytes, at spaces.
 func wrap(text string, width int) []string {

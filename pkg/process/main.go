@@ -163,7 +163,9 @@ func newSink(c *config.Config, output *wire.Cluster, e program.Env) (sink.Sink, 
 		}
 		switch kind {
 		case "kafka":
-			sinks = append(sinks, kafka.New(output, kafka.Options{Topic: c.OutputTopic, DeadTopic: c.DeadOf(kind), Output: form, Logger: e.Logger}))
+			key, headers, _ := c.Templates() // whose problems Load reports
+			sinks = append(sinks, kafka.New(output, kafka.Options{Topic: c.OutputTopic, DeadTopic: c.DeadOf(kind), Output: form,
+				Key: key, Headers: headers, Logger: e.Logger}))
 		case "mongo":
 			s, err := mongo.New(mongo.Options{URL: string(c.MongoURL), Database: c.MongoDatabase, Collection: c.MongoCollection,
 				DeadCollection: c.DeadOf(kind), Output: form, Logger: e.Logger})

@@ -28,8 +28,11 @@ type group struct {
 	dead   batches
 	home   uint32 // of what has no key
 	n      int
+	key    []byte // of the window at hand, if a template makes it
 	text   []byte // of the headers of the record at hand
-	header [3]record.Header
+	header []record.Header
+	more   []record.Header // what templates made of the window at hand
+	made   []byte          // their text
 	all    []wire.Batch
 }
 
@@ -60,14 +63,14 @@ func (g *group) Add(now int64, w *window.Window) {
 }
 
 func (g *group) window(now int64, w *window.Window) {
-	key := keyOf(w)
+	key := g.keyOf(w)
 	id := w.ID(0)
-	limit := g.out.maxBytes - around - len(key) - len(id)
+	limit := g.out.maxBytes - around - len(key) - len(id) - g.headers(w)
 	parts, left := g.enc.Plan(w, id, g.sink.o.Output, limit)
 	for i := range parts {
 		p := &parts[i]
 		b := g.room(key, p.ID, p.Size, w)
-		b.AddFunc(now, key, p.Size, func(dst []byte) []byte { return g.enc.Append(dst, p) }, g.header[:]...)
+		b.AddFunc(now, key, p.Size, func(dst []byte) []byte { return g.enc.Append(dst, p) }, g.header...)
 	}
 	if len(parts) > 1 {
 		g.sink.meter.Split.Add(float64(len(parts)))
@@ -80,14 +83,36 @@ func (g *group) window(now int64, w *window.Window) {
 	}
 }
 
-func keyOf(w *window.Window) []byte {
+// keyOf is the key of what is written of a window; nil: none.
+func (g *group) keyOf(w *window.Window) []byte {
+	key := w.Key
+	if t := g.sink.o.Key; t != nil {
+		g.key = t.Append(g.key[:0], w)
+		key = g.key
+	}
 	switch {
-	case !w.Keyed:
-		return nil
-	case w.Key == nil:
+	case len(key) > 0 && (w.Keyed || g.sink.o.Key != nil):
+		return key
+	case w.Keyed:
 		return []byte{}
 	}
-	return w.Key
+	return nil
+}
+
+// headers makes the headers that templates make of a window, g.more, and returns their size in bytes.
+func (g *group) headers(w *window.Window) int {
+	templates := g.sink.o.Headers
+	if len(templates) == 0 {
+		return 0
+	}
+	g.made, g.more = g.made[:0], g.more[:0]
+	for _, t := range templates {
+		from := len(g.made)
+		g.made = t.Value.Append(g.made, w)
+		// An array that grows leaves what was made before in the old one, unchanged.
+		g.more = append(g.more, record.Header{Key: t.Name, Value: g.made[from:len(g.made):len(g.made)]})
+	}
+	return record.HeadersSize(g.more...)
 }
 
 // room is the builder for a record of a window, with g.header its headers.
@@ -98,21 +123,23 @@ func (g *group) room(key []byte, id string, size int, w *window.Window) *record.
 	b := len(d)
 	d = strconv.AppendInt(d, w.End, 10)
 	g.text = d
-	g.header = [...]record.Header{{Key: HeaderID, Value: d[:a]}, {Key: HeaderStart, Value: d[a:b]}, {Key: HeaderEnd, Value: d[b:]}}
-	headers := record.HeadersSize(g.header[:]...)
+	g.header = append(g.header[:0], record.Header{Key: HeaderID, Value: d[:a]}, record.Header{Key: HeaderStart, Value: d[a:b]},
+		record.Header{Key: HeaderEnd, Value: d[b:]})
+	g.header = append(g.header, g.more...)
+	headers := record.HeadersSize(g.header...)
 	g.out.size += len(key) + size + headers
 	return g.out.room(key, size, headers)
 }
 
 // result adds what the handler made of a window.
 func (g *group) result(now int64, w *window.Window) {
-	key := keyOf(w)
+	key := g.keyOf(w)
 	id := w.ID(0)
-	if limit := g.out.maxBytes - around - len(key) - len(id); len(w.Result) > limit {
+	if limit := g.out.maxBytes - around - len(key) - len(id) - g.headers(w); len(w.Result) > limit {
 		g.letter(now, envelope.OversizeWindow(w, limit))
 		return
 	}
-	g.room(key, id, len(w.Result), w).Add(now, key, w.Result, g.header[:]...)
+	g.room(key, id, len(w.Result), w).Add(now, key, w.Result, g.header...)
 }
 
 // record adds a record as it came.

@@ -1,8 +1,9 @@
 // Package kafka writes windows to a Kafka topic, in the transaction of the decision that made them.
 //
 // A window is one record: its key the window's key, its value the envelope, its timestamp the decision's `now`, its
-// headers windrow-id, windrow-start and windrow-end (event time, Unix milliseconds in decimal). Keyed windows go where
-// Kafka's Java client would put their key. Those of a shard without keys go to one partition, in their order.
+// headers windrow-id, windrow-start and windrow-end (event time, Unix milliseconds in decimal). Templates may make other
+// keys, and further headers. What has a key goes where Kafka's Java client would put it. What a shard writes without
+// keys goes to one partition, in its order.
 //
 // Dead letters are records of a topic of their own, in the same transaction.
 package kafka
@@ -21,6 +22,7 @@ import (
 	"github.com/windrow-io/windrow/pkg/sink"
 	"github.com/windrow-io/windrow/pkg/sink/internal/envelope"
 	"github.com/windrow-io/windrow/pkg/sink/internal/meter"
+	"github.com/windrow-io/windrow/pkg/template"
 )
 
 const (
@@ -37,7 +39,13 @@ type Options struct {
 	Topic     string
 	DeadTopic string      // for dead letters; empty: Topic + ".dead". Made with the first dead letter if it is missing
 	Output    sink.Output // empty: OutputWindow
-	Logger    *zap.Logger // nil: none
+
+	// Key makes the keys of windows, and Headers are headers besides windrow's own; not with OutputRecords. A window
+	// without a key for which Key makes nothing has none. nil: the window's key.
+	Key     *template.Template
+	Headers []template.Named
+
+	Logger *zap.Logger // nil: none
 }
 
 // Sink is a Kafka topic. Safe for concurrent use.
