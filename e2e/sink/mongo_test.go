@@ -11,3 +11,5 @@ import (
 
 // Documents have MongoDB's own limit here.
 func TestMongo(t *testing.T) { sinktest.Run(t, mongotest.Backend(lab.Mongo(t).URL)) }
+
+func TestMongoModes(t *testing.T) { mongotest.Modes(t, lab.Mongo(t).URL) }

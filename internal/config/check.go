@@ -200,6 +200,14 @@ func (k checker) sink() {
 				k.bad(f.variable, f.value, "%s", f.reason)
 			}
 		}
+		if m := k.MongoMode; m == "replace" || m == "merge" {
+			switch {
+			case k.Output == "records":
+				k.bad("MONGO_MODE", m, "conflicts with OUTPUT=records: a key has one document")
+			case k.WindowKey == "" && k.OutputKey == "":
+				k.bad("MONGO_MODE", m, "needs keys: set WINDOW_KEY, or OUTPUT_KEY (OUTPUT_KEY=latest has one document for all)")
+			}
+		}
 		if k.MongoCollection != "" && k.DeadLetter == (DeadLetter{"mongo", k.MongoCollection}) {
 			k.bad("DEAD_LETTER", k.DeadLetter.String(), "is where the windows go: choose another collection")
 		}
@@ -210,11 +218,11 @@ func (k checker) sink() {
 }
 
 func (k checker) templates() {
-	_, headers, problems := k.Templates()
+	t, problems := k.Templates()
 	for _, p := range problems {
 		k.add(p)
 	}
-	for _, h := range headers {
+	for _, h := range t.Headers {
 		if strings.HasPrefix(h.Name, "windrow-") {
 			k.bad("OUTPUT_HEADERS", k.OutputHeaders, "names %s: what begins with windrow- is Windrow's own", h.Name)
 		}

@@ -113,15 +113,17 @@ type Process struct {
 	Late            string         `envconfig:"LATE" derived:"dead-letter" choice:"dead-letter,drop,next" desc:"what becomes of a record that comes after its window has closed: it goes to the dead letters, nowhere, or to the next window"`
 	BadField        string         `envconfig:"BAD_FIELD" derived:"dead-letter" choice:"dead-letter,skip,null" desc:"what becomes of a record whose key or time is missing or of a wrong type, or for which an expression can't be computed: it goes to the dead letters, nowhere, or is taken with an empty key, at its own timestamp, or as it is"`
 
-	Output          string `envconfig:"OUTPUT" default:"window" choice:"window,data,records" desc:"what is written: one JSON object per window, its data alone as a JSON array, or its records one by one"`
-	Sink            Sinks  `envconfig:"SINK" required:"true" pattern:"^(kafka|mongo|stdout)(, *(kafka|mongo|stdout))*$" desc:"where windows go: kafka, mongo, stdout, or several of them, comma separated. What goes to Kafka is in the decision's transaction, the others follow it"`
-	OutputTopic     string `envconfig:"KAFKA_OUTPUT_TOPIC" desc:"topic that windows are written to (SINK=kafka)"`
-	OutputKey       string `envconfig:"OUTPUT_KEY" derived:"the window's key" desc:"template of the keys of windows, as in {{stream}}/{{key}}; a key decides the partition (SINK=kafka, not with OUTPUT=records)"`
-	OutputHeaders   string `envconfig:"OUTPUT_HEADERS" desc:"headers of windows besides windrow's own, as name=template, comma separated, as in site={{key}}, day={{start.date}} (SINK=kafka, not with OUTPUT=records)"`
-	OutputBrokers   List   `envconfig:"KAFKA_OUTPUT_BROKERS" derived:"KAFKA_BROKERS" desc:"brokers of the cluster of the output and the journal, with the same TLS and SASL settings"`
-	MongoURL        URL    `envconfig:"MONGO_URL" secret:"true" desc:"MongoDB that windows are written to (SINK=mongo): mongodb:// or mongodb+srv://"`
-	MongoDatabase   string `envconfig:"MONGO_DATABASE" desc:"database that windows are written to (SINK=mongo)"`
-	MongoCollection string `envconfig:"MONGO_COLLECTION" desc:"collection that windows are written to (SINK=mongo)"`
+	Output           string `envconfig:"OUTPUT" default:"window" choice:"window,data,records" desc:"what is written: one JSON object per window, its data alone as a JSON array, or its records one by one"`
+	Sink             Sinks  `envconfig:"SINK" required:"true" pattern:"^(kafka|mongo|stdout)(, *(kafka|mongo|stdout))*$" desc:"where windows go: kafka, mongo, stdout, or several of them, comma separated. What goes to Kafka is in the decision's transaction, the others follow it"`
+	OutputTopic      string `envconfig:"KAFKA_OUTPUT_TOPIC" desc:"topic that windows are written to (SINK=kafka)"`
+	OutputKey        string `envconfig:"OUTPUT_KEY" derived:"the window's key" desc:"template of the keys of windows, as in {{stream}}/{{key}}; a key decides the partition in Kafka, and in MongoDB the document with MONGO_MODE=replace or merge (not with OUTPUT=records)"`
+	OutputHeaders    string `envconfig:"OUTPUT_HEADERS" desc:"headers of windows besides windrow's own, as name=template, comma separated, as in site={{key}}, day={{start.date}} (SINK=kafka, not with OUTPUT=records)"`
+	OutputBrokers    List   `envconfig:"KAFKA_OUTPUT_BROKERS" derived:"KAFKA_BROKERS" desc:"brokers of the cluster of the output and the journal, with the same TLS and SASL settings"`
+	MongoURL         URL    `envconfig:"MONGO_URL" secret:"true" desc:"MongoDB that windows are written to (SINK=mongo): mongodb:// or mongodb+srv://"`
+	MongoDatabase    string `envconfig:"MONGO_DATABASE" desc:"database that windows are written to (SINK=mongo)"`
+	MongoCollection  string `envconfig:"MONGO_COLLECTION" desc:"collection that windows are written to (SINK=mongo)"`
+	MongoMode        string `envconfig:"MONGO_MODE" default:"insert" choice:"insert,replace,merge" desc:"a document per window, or one per key of its newest window: it takes the place of the document before, or its fields do and others stay (SINK=mongo)"`
+	OutputCollection string `envconfig:"OUTPUT_COLLECTION" derived:"MONGO_COLLECTION" desc:"template of the collections of windows, as in site-{{key}}; where it makes nothing, MONGO_COLLECTION (SINK=mongo)"`
 
 	JournalTopic       string        `envconfig:"JOURNAL_TOPIC" derived:"windrow.<stream>.<pipeline>.journal" desc:"compacted topic that keeps the pipeline's decisions and checkpoints; made if it is missing"`
 	Delivery           string        `envconfig:"DELIVERY" default:"exactly-once" choice:"exactly-once,at-least-once" desc:"exactly-once: decisions and output in one Kafka transaction; at-least-once: without transactions"`
@@ -139,7 +141,7 @@ type Process struct {
 
 // Later are the variables of process that this version does not offer.
 var later = []string{
-	"WINDOW_GAP", "ALLOWED_LATENESS", "OUTPUT_TOPIC", "OUTPUT_COLLECTION", "MONGO_MODE",
+	"WINDOW_GAP", "ALLOWED_LATENESS", "OUTPUT_TOPIC",
 }
 
 // DeadOf is where dead letters of a kind of sink go: those that could not be processed, if DEAD_LETTER is of that kind,
@@ -156,24 +158,35 @@ func (c *Config) DeadOf(kind string) string {
 	return ""
 }
 
-// Templates returns the templates of what is written to Kafka; nil where none is set. Dates in them are those of
-// WINDOW_TIMEZONE. What Load has accepted has no problems.
-func (c *Config) Templates() (key *template.Template, headers []template.Named, problems []Problem) {
+// Templates are those of what is written; nil where none is set.
+type Templates struct {
+	Key, Collection *template.Template
+	Headers         []template.Named
+}
+
+// Templates reads the templates. Dates in them are those of WINDOW_TIMEZONE. What Load has accepted has no problems.
+func (c *Config) Templates() (t Templates, problems []Problem) {
 	zone, err := time.LoadLocation(c.WindowTimezone)
 	if err != nil {
 		zone = time.UTC // a problem of the emitter's settings
 	}
-	if c.OutputKey != "" {
-		if key, err = template.Parse(c.OutputKey, zone); err != nil {
-			problems = append(problems, Problem{"OUTPUT_KEY", c.OutputKey, "is no template: " + err.Error()})
+	for _, v := range []struct {
+		variable, text string
+		into           **template.Template
+	}{{"OUTPUT_KEY", c.OutputKey, &t.Key}, {"OUTPUT_COLLECTION", c.OutputCollection, &t.Collection}} {
+		if v.text == "" {
+			continue
+		}
+		if *v.into, err = template.Parse(v.text, zone); err != nil {
+			problems = append(problems, Problem{v.variable, v.text, "is no template: " + err.Error()})
 		}
 	}
 	if c.OutputHeaders != "" {
-		if headers, err = template.ParseList(c.OutputHeaders, zone); err != nil {
+		if t.Headers, err = template.ParseList(c.OutputHeaders, zone); err != nil {
 			problems = append(problems, Problem{"OUTPUT_HEADERS", c.OutputHeaders, "is no list of templates: " + err.Error()})
 		}
 	}
-	return key, headers, problems
+	return t, problems
 }
 
 // Buffer returns the options of the stream's buffer.

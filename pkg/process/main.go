@@ -155,6 +155,7 @@ func newService(c *config.Config) (*handler.Client, error) {
 
 func newSink(c *config.Config, output *wire.Cluster, e program.Env) (sink.Sink, error) {
 	form := sink.Output(c.Output)
+	t, _ := c.Templates() // whose problems Load reports
 	var sinks []sink.Sink
 	dead := 0
 	for i, kind := range c.Sink {
@@ -163,12 +164,11 @@ func newSink(c *config.Config, output *wire.Cluster, e program.Env) (sink.Sink, 
 		}
 		switch kind {
 		case "kafka":
-			key, headers, _ := c.Templates() // whose problems Load reports
 			sinks = append(sinks, kafka.New(output, kafka.Options{Topic: c.OutputTopic, DeadTopic: c.DeadOf(kind), Output: form,
-				Key: key, Headers: headers, Logger: e.Logger}))
+				Key: t.Key, Headers: t.Headers, Logger: e.Logger}))
 		case "mongo":
 			s, err := mongo.New(mongo.Options{URL: string(c.MongoURL), Database: c.MongoDatabase, Collection: c.MongoCollection,
-				DeadCollection: c.DeadOf(kind), Output: form, Logger: e.Logger})
+				DeadCollection: c.DeadOf(kind), Output: form, Name: t.Collection, Mode: mongo.Mode(c.MongoMode), Key: t.Key, Logger: e.Logger})
 			if err != nil {
 				return nil, err
 			}

@@ -21,3 +21,6 @@ func TestConformance(t *testing.T) {
 	}
 	sinktest.Run(t, b)
 }
+
+// Documents of keys hold their newest window, whatever was written again, late, or at the same time.
+func TestModes(t *testing.T) { mongotest.Modes(t, mongo.FakeURL(t)) }

@@ -1,9 +1,12 @@
 package mongo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -57,6 +60,9 @@ var permanent = map[int]bool{
 
 // deliver writes what is not done yet, bulk by bulk.
 func (g *group) deliver(ctx context.Context) error {
+	if g.sink.o.Name != nil && g.done == 0 { // windows of different collections don't wait for each other's order
+		slices.SortStableFunc(g.items, func(a, b item) int { return strings.Compare(a.collection, b.collection) })
+	}
 	for g.done < len(g.items) {
 		upTo := g.bulk(g.done)
 		if err := g.sink.write(ctx, g.bytes, g.items[g.done:upTo]); err != nil {
@@ -67,12 +73,13 @@ func (g *group) deliver(ctx context.Context) error {
 	return nil
 }
 
-// bulk returns where the bulk that begins at an item ends: at a bound, or before an item for the other collection.
+// bulk returns where the bulk that begins at an item ends: at a bound, or before an item for another collection.
 func (g *group) bulk(from int) int {
-	to := from + 1
+	to, size := from+1, g.items[from].to-g.items[from].from
 	for ; to < len(g.items) && to-from < bulkItems; to++ {
-		it := &g.items[to]
-		if it.dead != g.items[from].dead || it.to-g.items[from].from > bulkBytes {
+		it, first := &g.items[to], &g.items[from]
+		size += it.to - it.from
+		if it.dead != first.dead || it.collection != first.collection || size > bulkBytes {
 			break
 		}
 	}
@@ -82,12 +89,15 @@ func (g *group) bulk(from int) int {
 // write upserts items of one collection. A nil error means that each of them is there, or its dead letter.
 func (s *Sink) write(ctx context.Context, bytes []byte, items []item) error {
 	c := s.out
-	if items[0].dead {
+	switch {
+	case items[0].dead:
 		c = s.dead
+	case items[0].collection != "":
+		c = s.collection(items[0].collection)
 	}
 	models := make([]mongo.WriteModel, len(items))
 	for i := range items {
-		models[i] = upsert(items[i].id, bytes[items[i].from:items[i].to])
+		models[i] = s.o.Mode.model(&items[i], bytes[items[i].from:items[i].to])
 	}
 	call, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	fault.Point("mongo.bulk.before")
@@ -115,12 +125,6 @@ func (s *Sink) write(ctx context.Context, bytes []byte, items []item) error {
 	return passing(c, err)
 }
 
-func upsert(id string, doc bson.Raw) *mongo.UpdateOneModel {
-	return mongo.NewUpdateOneModel().SetUpsert(true).
-		SetFilter(bson.D{{Key: "_id", Value: id}}).
-		SetUpdate(bson.D{{Key: "$setOnInsert", Value: doc}})
-}
-
 // sort tells the errors of single documents apart.
 func (s *Sink) sort(ctx context.Context, c *mongo.Collection, bytes []byte, items []item, bulk *mongo.BulkWriteException) error {
 	var again error
@@ -134,14 +138,16 @@ func (s *Sink) sort(ctx context.Context, c *mongo.Collection, bytes []byte, item
 		it := &items[e.Index]
 		refuse := permanent[e.Code]
 		if e.Code == duplicate {
-			there, err := s.exists(ctx, c, it.id)
-			if err != nil {
+			there, older, err := s.exists(ctx, c, it)
+			switch {
+			case err != nil:
 				return err
+			case older: // it came between, and is to be replaced
+			case there:
+				continue // somebody else was faster, or a newer window is there: done
+			default:
+				refuse = true // another unique index
 			}
-			if there {
-				continue // somebody else was faster: done
-			}
-			refuse = true // another unique index
 		}
 		if !refuse {
 			again = passing(c, e)
@@ -154,11 +160,23 @@ func (s *Sink) sort(ctx context.Context, c *mongo.Collection, bytes []byte, item
 	return again
 }
 
-func (s *Sink) exists(ctx context.Context, c *mongo.Collection, id string) (bool, error) {
+// exists reports whether the item's document is there, and whether it is one that the item replaces.
+func (s *Sink) exists(ctx context.Context, c *mongo.Collection, it *item) (there, older bool, err error) {
+	if it.key == nil {
+		there, err = s.find(ctx, c, bson.D{{Key: "_id", Value: it.id}})
+		return there, false, err
+	}
+	if older, err = s.find(ctx, c, it.filter()); err != nil || older {
+		return older, older, err
+	}
+	there, err = s.find(ctx, c, bson.D{{Key: "_id", Value: it.key}})
+	return there, false, err
+}
+
+func (s *Sink) find(ctx context.Context, c *mongo.Collection, filter bson.D) (bool, error) {
 	call, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
-	err := c.FindOne(call, bson.D{{Key: "_id", Value: id}},
-		options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
+	err := c.FindOne(call, filter, options.FindOne().SetProjection(bson.D{{Key: "_id", Value: 1}})).Err()
 	switch {
 	case err == nil:
 		return true, nil
@@ -176,7 +194,7 @@ func (s *Sink) refuse(ctx context.Context, bytes []byte, it *item, code int, why
 			sink.ErrPermanent, s.o.DeadCollection, it.id, code, why)
 	}
 	s.log.Warn("mongodb refuses a document for good: it becomes a dead letter",
-		zap.String("collection", s.o.Collection), zap.String("id", it.id), zap.Int("code", code), zap.Error(why))
+		zap.String("collection", cmp.Or(it.collection, s.o.Collection)), zap.String("id", it.id), zap.Int("code", code), zap.Error(why))
 	s.meter.Dead(Refused)
 	doc := refused(nil, bytes[it.from:it.to], Refused, why, time.Now().UnixMilli())
 	return s.write(ctx, doc, []item{{id: it.id, to: len(doc), dead: true}})

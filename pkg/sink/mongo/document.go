@@ -60,7 +60,7 @@ func digits(i int) int {
 
 // base is what a window's document holds beside its data, in bytes, at most.
 func base(w *window.Window, id string) int {
-	return around + len(w.Stream) + len(w.Pipeline) + len(w.Shard) + len(w.Emitter) + len(w.Reason) + len(w.Key) + len(id)
+	return around + len(w.Stream) + len(w.Pipeline) + 2*len(w.Shard) + len(w.Emitter) + len(w.Reason) + len(w.Key) + len(id)
 }
 
 // fields appends the fields of a part of the window last planned: all but its id.
@@ -153,7 +153,7 @@ func (d *documents) result(dst []byte, result []byte) []byte {
 func updatable(doc bson.Raw) bool {
 	es, err := doc.Elements()
 	for _, e := range es {
-		if k := e.Key(); k == "" || k == "_id" {
+		if k := e.Key(); k == "" || k == "_id" || k == versionField {
 			return false
 		}
 	}

@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -117,7 +120,7 @@ var hello = bson.D{{Key: "ok", Value: 1.0}, {Key: "isWritablePrimary", Value: tr
 // message answers one OP_MSG; sections are those behind its flags.
 func (f *fake) message(sections []byte) (reply bson.D, drop bool) {
 	var cmd bson.D
-	var updates []bson.D
+	var items []bson.D // updates or documents
 	for len(sections) > 0 {
 		kind := sections[0]
 		sections = sections[1:]
@@ -134,7 +137,7 @@ func (f *fake) message(sections []byte) (reply bson.D, drop bool) {
 				n := binary.LittleEndian.Uint32(part)
 				var d bson.D
 				f.must(bson.Unmarshal(part[:n], &d))
-				updates = append(updates, d)
+				items = append(items, d)
 				part = part[n:]
 			}
 		}
@@ -142,7 +145,7 @@ func (f *fake) message(sections []byte) (reply bson.D, drop bool) {
 	}
 	if a, ok := get(cmd, "updates").(bson.A); ok {
 		for _, d := range a {
-			updates = append(updates, d.(bson.D))
+			items = append(items, d.(bson.D))
 		}
 	}
 	f.mu.Lock()
@@ -157,7 +160,10 @@ func (f *fake) message(sections []byte) (reply bson.D, drop bool) {
 	case "hello", "isMaster", "ismaster":
 		reply = hello
 	case "update":
-		reply = f.update(cmd[0].Value.(string), updates)
+		reply = f.update(cmd[0].Value.(string), items)
+	case "insert":
+		f.docs[cmd[0].Value.(string)] = append(f.docs[cmd[0].Value.(string)], items...)
+		reply = bson.D{{Key: "ok", Value: 1.0}, {Key: "n", Value: int32(len(items))}}
 	case "find":
 		reply = f.find(cmd[0].Value.(string), get(cmd, "filter").(bson.D))
 	default:
@@ -184,23 +190,34 @@ func get(d bson.D, key string) any {
 func (f *fake) update(collection string, updates []bson.D) bson.D {
 	var failed bson.A
 	n := 0
+	fail := func(i, code int) {
+		failed = append(failed, bson.D{{Key: "index", Value: int32(i)}, {Key: "code", Value: int32(code)}, {Key: "errmsg", Value: "refused by the test"}})
+	}
 	for i, u := range updates {
-		id := get(get(u, "q").(bson.D), "_id").(string)
-		set, _ := get(get(u, "u").(bson.D), "$setOnInsert").(bson.D)
+		filter, change := get(u, "q").(bson.D), get(u, "u").(bson.D)
+		id := get(filter, "_id")
 		if upsert, _ := get(u, "upsert").(bool); !upsert {
 			continue
 		}
-		code := 0
 		if f.refuse != nil {
-			code = f.refuse(collection, id, set)
+			name, _ := id.(string)
+			set, _ := get(change, "$setOnInsert").(bson.D)
+			if code := f.refuse(collection, name, set); code != 0 {
+				fail(i, code)
+				continue
+			}
 		}
-		if code != 0 {
-			failed = append(failed, bson.D{{Key: "index", Value: int32(i)}, {Key: "code", Value: int32(code)}, {Key: "errmsg", Value: "refused by the test"}})
+		docs := f.docs[collection]
+		at := f.index(collection, id)
+		if at >= 0 && !matches(docs[at], filter) {
+			fail(i, duplicate)
 			continue
 		}
 		n++
-		if !f.has(collection, id) {
-			f.docs[collection] = append(f.docs[collection], append(bson.D{{Key: "_id", Value: id}}, set...))
+		if at < 0 {
+			f.docs[collection] = append(docs, changed(bson.D{{Key: "_id", Value: id}}, change, true))
+		} else {
+			docs[at] = changed(docs[at], change, false)
 		}
 	}
 	reply := bson.D{{Key: "ok", Value: 1.0}, {Key: "n", Value: int32(n)}, {Key: "nModified", Value: int32(0)}}
@@ -210,19 +227,73 @@ func (f *fake) update(collection string, updates []bson.D) bson.D {
 	return reply
 }
 
-func (f *fake) has(collection, id string) bool {
-	for _, d := range f.docs[collection] {
-		if d[0].Value == id {
-			return true
+// changed is a document after an update, or a replacement.
+func changed(doc, change bson.D, isNew bool) bson.D {
+	switch change[0].Key {
+	case "$setOnInsert":
+		if isNew {
+			return append(doc, change[0].Value.(bson.D)...)
 		}
+		return doc
+	case "$set":
+		for _, e := range change[0].Value.(bson.D) {
+			doc = slices.DeleteFunc(slices.Clone(doc), func(o bson.E) bool { return o.Key == e.Key })
+			doc = append(doc, e)
+		}
+		return doc
+	}
+	return append(doc[:1:1], change...)
+}
+
+// matches knows equality, null, $lt of one's own kind, and $or.
+func matches(doc, filter bson.D) bool {
+	for _, e := range filter {
+		if e.Key == "$or" {
+			if !slices.ContainsFunc(e.Value.(bson.A), func(f any) bool { return matches(doc, f.(bson.D)) }) {
+				return false
+			}
+			continue
+		}
+		var v any = doc
+		for name := range strings.SplitSeq(e.Key, ".") {
+			d, _ := v.(bson.D)
+			v = get(d, name)
+		}
+		bound, less := e.Value.(bson.D)
+		switch {
+		case !less && !reflect.DeepEqual(v, e.Value), less && !lessThan(v, bound[0].Value):
+			return false
+		}
+	}
+	return true
+}
+
+func lessThan(a, b any) bool {
+	switch a := a.(type) {
+	case string:
+		return a < b.(string)
+	case int64:
+		return a < b.(int64)
+	case bson.DateTime:
+		return a < b.(bson.DateTime)
 	}
 	return false
 }
 
+// index is that of the document with the id, -1 if there is none.
+func (f *fake) index(collection string, id any) int {
+	if id, ok := id.(string); ok {
+		return slices.IndexFunc(f.docs[collection], func(d bson.D) bool { return d[0].Value == id })
+	}
+	return slices.IndexFunc(f.docs[collection], func(d bson.D) bool { return reflect.DeepEqual(d[0].Value, id) })
+}
+
+func (f *fake) has(collection string, id any) bool { return f.index(collection, id) >= 0 }
+
 func (f *fake) find(collection string, filter bson.D) bson.D {
 	batch := bson.A{}
 	for _, d := range f.docs[collection] {
-		if id := get(filter, "_id"); id == nil || id == d[0].Value {
+		if matches(d, filter) {
 			batch = append(batch, d)
 		}
 	}

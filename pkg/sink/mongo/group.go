@@ -19,9 +19,12 @@ const keepBytes = 4 << 20
 
 // item is one document to be written; its bytes are in the group's memory, for that may move while it grows.
 type item struct {
-	id       string
-	from, to int
-	dead     bool // into the collection of dead letters
+	id         string // of the window, the record or the dead letter
+	from, to   int
+	dead       bool    // into the collection of dead letters
+	collection string  // else; empty: Options.Collection
+	key        any     // the _id, if it is not id
+	version    version // with a key
 }
 
 // group is a shard's windows as documents.
@@ -33,6 +36,12 @@ type group struct {
 	items []item
 	done  int // items before it are acknowledged
 	n     int
+
+	// Of the window at hand, where the options ask for it.
+	text       []byte // what a template made last: the key, if there is one
+	collection string
+	key        any
+	version    version
 }
 
 // Add adds a window.
@@ -40,12 +49,17 @@ func (g *group) Add(now int64, w *window.Window) {
 	g.n++
 	g.sink.meter.Windows.Inc()
 	g.sink.meter.Records.Add(float64(w.Count()))
+	if err := g.destination(w); err != nil {
+		g.letter(envelope.BadName(w, err))
+		return
+	}
 	id := w.ID(0)
 	switch {
 	case w.Result != nil:
 		from := len(g.bytes)
 		g.bytes = g.docs.result(g.bytes, w.Result)
-		if len(g.bytes)-from+len(id) > g.sink.limit {
+		g.sign(from)
+		if len(g.bytes)-from+max(len(id), len(g.text)) > g.sink.limit {
 			g.bytes = g.bytes[:from]
 			g.letter(envelope.OversizeWindow(w, g.sink.limit))
 			return
@@ -60,8 +74,45 @@ func (g *group) Add(now int64, w *window.Window) {
 	}
 }
 
+// destination finds out the collection and the key of a window.
+func (g *group) destination(w *window.Window) error {
+	o := &g.sink.o
+	if o.Name != nil {
+		g.text = o.Name.Append(g.text[:0], w)
+		if string(g.text) != g.collection { // few and far between, as a rule
+			g.collection = string(g.text)
+		}
+		if g.collection != "" {
+			if err := checkCollection(g.collection, o.DeadCollection); err != nil {
+				return err
+			}
+		}
+	}
+	if o.Mode == ModeInsert {
+		return nil
+	}
+	if o.Key != nil {
+		g.text = o.Key.Append(g.text[:0], w)
+	} else {
+		g.text = append(g.text[:0], w.Key...)
+	}
+	g.key, g.version = idOf(g.text), versionOf(w)
+	return nil
+}
+
+// sign adds the version to the document from there on, if it is of a key.
+func (g *group) sign(from int) {
+	if g.key != nil {
+		g.bytes = end(g.version.append(g.bytes[:len(g.bytes)-1]), from)
+	}
+}
+
 func (g *group) window(id string, w *window.Window) {
-	spans, left := g.docs.plan(w, base(w, id))
+	spans, left := g.docs.plan(w, base(w, id)+len(g.text))
+	if g.key != nil && len(spans)+len(left) > 1 { // a key has one document
+		g.letter(envelope.OversizeWindow(w, g.sink.limit))
+		return
+	}
 	for i := range spans {
 		if i > 0 {
 			id = w.ID(i)
@@ -69,6 +120,7 @@ func (g *group) window(id string, w *window.Window) {
 		from := len(g.bytes)
 		doc, at := begin(g.bytes)
 		g.bytes = end(g.docs.fields(doc, w, g.sink.o.Output, i), at)
+		g.sign(from)
 		g.add(id, from, false)
 	}
 	if len(spans) > 1 {
@@ -97,7 +149,11 @@ func (g *group) record(windowID string, i int, r *record.Record) {
 
 // add makes an item of the bytes from there on.
 func (g *group) add(id string, from int, dead bool) {
-	g.items = append(g.items, item{id: id, from: from, to: len(g.bytes), dead: dead})
+	it := item{id: id, from: from, to: len(g.bytes), dead: dead}
+	if !dead {
+		it.collection, it.key, it.version = g.collection, g.key, g.version
+	}
+	g.items = append(g.items, it)
 	g.sink.meter.Bytes.Add(float64(len(g.bytes) - from))
 }
 

@@ -1,5 +1,5 @@
 // Package mongo writes windows to a MongoDB collection, at least once and without a trace of the repeats: upserts by the
-// window's id that set something only when they insert.
+// window's id that set something only when they insert, or by its key where only what is older is changed (Mode).
 //
 // A window is one document, its _id the window's id, its other fields those of the envelope (see DESIGN.md): start and end
 // are dates, data the records' JSON as BSON. Integers that fit are int64, other numbers doubles; of members with the same
@@ -17,7 +17,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -29,12 +31,14 @@ import (
 	"github.com/windrow-io/windrow/pkg/sink"
 	"github.com/windrow-io/windrow/pkg/sink/internal/envelope"
 	"github.com/windrow-io/windrow/pkg/sink/internal/meter"
+	"github.com/windrow-io/windrow/pkg/template"
 )
 
 const (
 	defaultTimeout   = 30 * time.Second
 	selectionTimeout = 5 * time.Second
 	unauthorized     = 13
+	maxName          = 190 // bytes of a collection's name: MongoDB allows 255 with the database's, which has up to 63
 )
 
 // Options of a MongoDB sink.
@@ -46,6 +50,10 @@ type Options struct {
 	Output         sink.Output   // empty: OutputWindow
 	Timeout        time.Duration // of one call; 0: 30 s
 	Logger         *zap.Logger   // nil: none
+
+	Name *template.Template // of the window's collection; nil, or where it makes nothing: Collection
+	Mode Mode               // empty: ModeInsert. The others are not for OutputRecords
+	Key  *template.Template // of the _id in the other modes; nil: the window's key
 }
 
 // Sink is a MongoDB collection. Safe for concurrent use.
@@ -71,6 +79,9 @@ func New(o Options) (*Sink, error) {
 	if o.Output == "" {
 		o.Output = sink.OutputWindow
 	}
+	if o.Mode == "" {
+		o.Mode = ModeInsert
+	}
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
@@ -82,12 +93,27 @@ func New(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mongo sink: MONGO_URL: %w", err)
 	}
-	db := client.Database(o.Database)
-	majority := options.Collection().SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary())
-	return &Sink{
-		o: o, log: o.Logger, meter: meter.New("mongo"), limit: MaxDocumentBytes, client: client,
-		out: db.Collection(o.Collection, majority), dead: db.Collection(o.DeadCollection, majority),
-	}, nil
+	s := &Sink{o: o, log: o.Logger, meter: meter.New("mongo"), limit: MaxDocumentBytes, client: client}
+	s.out, s.dead = s.collection(o.Collection), s.collection(o.DeadCollection)
+	return s, nil
+}
+
+func (s *Sink) collection(name string) *mongo.Collection {
+	return s.client.Database(s.o.Database).Collection(name,
+		options.Collection().SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()))
+}
+
+// checkCollection reports what is wrong with the name that a template made.
+func checkCollection(name, dead string) error {
+	switch {
+	case name == dead:
+		return fmt.Errorf("collection %s is that of dead letters", name)
+	case strings.ContainsAny(name, "$\x00") || strings.HasPrefix(name, "system.") || strings.HasPrefix(name, ".") || !utf8.ValidString(name):
+		return fmt.Errorf("%q can't be a collection's name: it has to be UTF-8 without $, with neither a dot nor system. at its beginning", name)
+	case len(name) > maxName:
+		return fmt.Errorf("%.100q… can't be a collection's name: it has %d bytes, at most %d are allowed", name, len(name), maxName)
+	}
+	return nil
 }
 
 // Transactional is false: groups are delivered, after their decisions are committed.

@@ -36,6 +36,11 @@ func OversizeWindow(w *window.Window, limit int) *sink.Dead {
 		len(w.Key), len(w.Result), limit)}
 }
 
+// BadName is the dead letter of a window for which a template made a name that nothing can have.
+func BadName(w *window.Window, err error) *sink.Dead {
+	return &sink.Dead{Window: w, Reason: "bad-name", Err: err}
+}
+
 // Letter is a dead letter as JSON.
 type Letter struct {
 	ID    string

@@ -43,8 +43,15 @@ type Target struct {
 // Open makes a sink with an empty collection.
 func Open(t *testing.T, url string, output sink.Output) *Target {
 	t.Helper()
+	return OpenWith(t, url, mongo.Options{Output: output})
+}
+
+// OpenWith makes a sink with such options and an empty collection.
+func OpenWith(t *testing.T, url string, o mongo.Options) *Target {
+	t.Helper()
 	name := fmt.Sprintf("c%d", collections.Add(1))
-	s, err := mongo.New(mongo.Options{URL: url, Database: Database, Collection: name, Output: output})
+	o.URL, o.Database, o.Collection = url, Database, name
+	s, err := mongo.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +66,7 @@ func Open(t *testing.T, url string, output sink.Output) *Target {
 		}
 	})
 	db := client.Database(Database)
-	return &Target{Out: db.Collection(name), Dead: db.Collection(name + ".dead"), sink: s, output: output}
+	return &Target{Out: db.Collection(name), Dead: db.Collection(name + ".dead"), sink: s, output: o.Output}
 }
 
 // Sink is the sink under test.
