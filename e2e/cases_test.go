@@ -329,7 +329,7 @@ func TestCase07OutputsAndTheirContent(t *testing.T) {
 		w.Ingest(),
 		w.Worker(with("PIPELINE=windows")...),
 		w.Worker(with("PIPELINE=records", "OUTPUT=records", "KAFKA_OUTPUT_TOPIC="+records)...),
-		w.Worker(with("PIPELINE=data", "OUTPUT=data", "KAFKA_OUTPUT_TOPIC="+data,
+		w.Worker(with("PIPELINE=data", "OUTPUT=data", "OUTPUT_TOPIC="+w.Out+".{{pipeline}}",
 			"OUTPUT_KEY=of/{{shard}}", "OUTPUT_HEADERS=from={{stream}}.{{pipeline}}, number={{seq}}")...),
 		w.Worker(append(with("PIPELINE=mongo-windows", "MONGO_COLLECTION=windows"), intoMongo...)...),
 		w.Worker(append(with("PIPELINE=mongo-records", "OUTPUT=records", "MONGO_COLLECTION=records"), intoMongo...)...),

@@ -142,7 +142,7 @@ func (k checker) process() {
 	if !workerPattern.MatchString(k.Worker) {
 		k.bad("WORKER", k.Worker, "can't be a worker's name: 1 to 253 of A-Z a-z 0-9 . _ : -")
 	}
-	if err := checkTopic(k.JournalTopic); err != nil && !k.failed["STREAM"] && !k.failed["PIPELINE"] {
+	if err := wire.CheckTopic(k.JournalTopic); err != nil && !k.failed["STREAM"] && !k.failed["PIPELINE"] {
 		k.bad("JOURNAL_TOPIC", k.JournalTopic, "%v", err)
 	}
 	if !k.failed["SINK"] {
@@ -173,7 +173,7 @@ func (k checker) sink() {
 	if k.Sink.Has("kafka") {
 		if k.OutputTopic == "" {
 			k.bad("KAFKA_OUTPUT_TOPIC", "", "is required with SINK=kafka")
-		} else if err := checkTopic(k.OutputTopic); err != nil {
+		} else if err := wire.CheckTopic(k.OutputTopic); err != nil {
 			k.bad("KAFKA_OUTPUT_TOPIC", k.OutputTopic, "%v", err)
 		}
 	}

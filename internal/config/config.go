@@ -116,6 +116,7 @@ type Process struct {
 	Output           string `envconfig:"OUTPUT" default:"window" choice:"window,data,records" desc:"what is written: one JSON object per window, its data alone as a JSON array, or its records one by one"`
 	Sink             Sinks  `envconfig:"SINK" required:"true" pattern:"^(kafka|mongo|stdout)(, *(kafka|mongo|stdout))*$" desc:"where windows go: kafka, mongo, stdout, or several of them, comma separated. What goes to Kafka is in the decision's transaction, the others follow it"`
 	OutputTopic      string `envconfig:"KAFKA_OUTPUT_TOPIC" desc:"topic that windows are written to (SINK=kafka)"`
+	OutputTopicName  string `envconfig:"OUTPUT_TOPIC" derived:"KAFKA_OUTPUT_TOPIC" desc:"template of the topics of windows, as in site.{{key}}; where it makes nothing, KAFKA_OUTPUT_TOPIC. Topics that are missing are made, at most 1,000 (SINK=kafka)"`
 	OutputKey        string `envconfig:"OUTPUT_KEY" derived:"the window's key" desc:"template of the keys of windows, as in {{stream}}/{{key}}; a key decides the partition in Kafka, and in MongoDB the document with MONGO_MODE=replace or merge (not with OUTPUT=records)"`
 	OutputHeaders    string `envconfig:"OUTPUT_HEADERS" desc:"headers of windows besides windrow's own, as name=template, comma separated, as in site={{key}}, day={{start.date}} (SINK=kafka, not with OUTPUT=records)"`
 	OutputBrokers    List   `envconfig:"KAFKA_OUTPUT_BROKERS" derived:"KAFKA_BROKERS" desc:"brokers of the cluster of the output and the journal, with the same TLS and SASL settings"`
@@ -141,7 +142,7 @@ type Process struct {
 
 // Later are the variables of process that this version does not offer.
 var later = []string{
-	"WINDOW_GAP", "ALLOWED_LATENESS", "OUTPUT_TOPIC",
+	"WINDOW_GAP", "ALLOWED_LATENESS",
 }
 
 // DeadOf is where dead letters of a kind of sink go: those that could not be processed, if DEAD_LETTER is of that kind,
@@ -160,8 +161,8 @@ func (c *Config) DeadOf(kind string) string {
 
 // Templates are those of what is written; nil where none is set.
 type Templates struct {
-	Key, Collection *template.Template
-	Headers         []template.Named
+	Key, Topic, Collection *template.Template
+	Headers                []template.Named
 }
 
 // Templates reads the templates. Dates in them are those of WINDOW_TIMEZONE. What Load has accepted has no problems.
@@ -173,7 +174,7 @@ func (c *Config) Templates() (t Templates, problems []Problem) {
 	for _, v := range []struct {
 		variable, text string
 		into           **template.Template
-	}{{"OUTPUT_KEY", c.OutputKey, &t.Key}, {"OUTPUT_COLLECTION", c.OutputCollection, &t.Collection}} {
+	}{{"OUTPUT_KEY", c.OutputKey, &t.Key}, {"OUTPUT_TOPIC", c.OutputTopicName, &t.Topic}, {"OUTPUT_COLLECTION", c.OutputCollection, &t.Collection}} {
 		if v.text == "" {
 			continue
 		}

@@ -226,6 +226,7 @@ func TestProblems(t *testing.T) {
 		"output is input":       {config.ProgramBoth, process(env{"KAFKA_TOPICS": "events,/o.t/"}), "KAFKA_OUTPUT_TOPIC=out is also read, by KAFKA_TOPICS=events,/o.t/"},
 		"shared environment":    {config.ProgramProcess, process(env{"KAFKA_TOPICS": "out"}), "KAFKA_OUTPUT_TOPIC=out is also read"},
 		"output key":            {config.ProgramProcess, process(env{"OUTPUT_KEY": "k.{{kye}}"}), "OUTPUT_KEY=k.{{kye}} is no template: column 3: {{kye}} is none of key, reason"},
+		"topic template":        {config.ProgramProcess, process(env{"OUTPUT_TOPIC": "out.{{key"}), "OUTPUT_TOPIC=out.{{key is no template: column 5"},
 		"output headers":        {config.ProgramProcess, process(env{"OUTPUT_HEADERS": "a={{key}}, b"}), "OUTPUT_HEADERS=a={{key}}, b is no list of templates: column 11"},
 		"windrow's header":      {config.ProgramProcess, process(env{"OUTPUT_HEADERS": "windrow-id={{key}}"}), "OUTPUT_HEADERS=windrow-id={{key}} names windrow-id"},
 		"key of records":        {config.ProgramProcess, process(env{"OUTPUT": "records", "OUTPUT_KEY": "{{key}}"}), "OUTPUT_KEY={{key}} conflicts with OUTPUT=records"},

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/source"
 )
 
@@ -194,15 +195,6 @@ func (s Start) Parse() (source.Start, error) {
 	return start, nil
 }
 
-var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
-
-func checkTopic(name string) error {
-	if !topicName.MatchString(name) || name == "." || name == ".." {
-		return errors.New("can't be a topic's name: 1 to 249 of A-Z a-z 0-9 . _ -")
-	}
-	return nil
-}
-
 // DeadLetter is where dead letters go. Its zero value: standard output, with the windows.
 type DeadLetter struct {
 	Kind string // kafka or mongo
@@ -217,7 +209,7 @@ func (d *DeadLetter) UnmarshalText(text []byte) error {
 	case name == "" || kind != "kafka" && kind != "mongo":
 		return fmt.Errorf("is neither kafka:<topic> nor mongo:<collection>")
 	case kind == "kafka":
-		if err := checkTopic(name); err != nil {
+		if err := wire.CheckTopic(name); err != nil {
 			return err
 		}
 	}

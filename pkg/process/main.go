@@ -165,7 +165,7 @@ func newSink(c *config.Config, output *wire.Cluster, e program.Env) (sink.Sink, 
 		switch kind {
 		case "kafka":
 			sinks = append(sinks, kafka.New(output, kafka.Options{Topic: c.OutputTopic, DeadTopic: c.DeadOf(kind), Output: form,
-				Key: t.Key, Headers: t.Headers, Logger: e.Logger}))
+				Key: t.Key, Headers: t.Headers, Name: t.Topic, Reserved: []string{c.JournalTopic}, Logger: e.Logger}))
 		case "mongo":
 			s, err := mongo.New(mongo.Options{URL: string(c.MongoURL), Database: c.MongoDatabase, Collection: c.MongoCollection,
 				DeadCollection: c.DeadOf(kind), Output: form, Name: t.Collection, Mode: mongo.Mode(c.MongoMode), Key: t.Key, Logger: e.Logger})

@@ -16,8 +16,6 @@ type Topics struct {
 	text     string
 }
 
-var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
-
 // ParseTopics parses a list separated by commas. An item between slashes is a regular expression (Go's syntax; commas
 // within it need no escape) that has to match a topic's whole name: /orders-.*/ matches orders-eu, not my-orders-eu.
 // Every error of the list is reported.
@@ -48,7 +46,7 @@ func ParseTopics(list string) (*Topics, error) {
 		item, rest, _ = strings.Cut(rest, ",")
 		switch item = strings.TrimSpace(item); {
 		case item == "":
-		case !topicName.MatchString(item) || item == "." || item == "..":
+		case wire.CheckTopic(item) != nil:
 			errs = append(errs, fmt.Errorf("%q is not the name of a topic (letters, digits, . _ -; for a regular expression write /%s/)", item, item))
 		default:
 			t.names = append(t.names, item)

@@ -26,3 +26,6 @@ func Usable(maxBytes int) int { return usable(maxBytes) }
 
 // PartitionOf is the partition of a key.
 func PartitionOf(key []byte, n int32) int32 { return partitionOf(key, n) }
+
+// BoundTopics makes the sink content with fewer topics by template.
+func (s *Sink) BoundTopics(n int) { s.maxTopics = n }

@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/windrow-io/windrow/internal/wire"
@@ -24,11 +26,14 @@ type group struct {
 	sink   *Sink
 	names  envelope.Names
 	enc    envelope.Encoder
-	out    batches
+	main   batches
+	others map[string]*batches // of topics that a template makes, by name
+	out    *batches            // of the window at hand: main, or one of the others
 	dead   batches
 	home   uint32 // of what has no key
 	n      int
 	key    []byte // of the window at hand, if a template makes it
+	name   []byte // likewise, of its topic
 	text   []byte // of the headers of the record at hand
 	header []record.Header
 	more   []record.Header // what templates made of the window at hand
@@ -45,10 +50,12 @@ func (g *group) Add(now int64, w *window.Window) {
 	g.n++
 	g.sink.meter.Windows.Inc()
 	g.sink.meter.Records.Add(float64(w.Count()))
-	if !g.out.begun() {
-		g.out.begin(g.sink.out.limits(), g.home)
-	}
 	before := g.Size()
+	if err := g.destination(w); err != nil {
+		g.letter(now, envelope.BadName(w, err))
+		g.sink.meter.Bytes.Add(float64(g.Size() - before))
+		return
+	}
 	switch {
 	case w.Result != nil:
 		g.result(now, w)
@@ -60,6 +67,28 @@ func (g *group) Add(now int64, w *window.Window) {
 		g.window(now, w)
 	}
 	g.sink.meter.Bytes.Add(float64(g.Size() - before))
+}
+
+// destination finds the batches of the window's topic.
+func (g *group) destination(w *window.Window) error {
+	g.out = &g.main
+	t := g.sink.out
+	if g.sink.o.Name != nil {
+		if g.name = g.sink.o.Name.Append(g.name[:0], w); len(g.name) > 0 && string(g.name) != t.name {
+			var err error
+			if t, err = g.sink.need(string(g.name), w); err != nil {
+				return err
+			}
+			if g.out = g.others[t.name]; g.out == nil {
+				g.out = &batches{topic: t.name}
+				g.others[t.name] = g.out
+			}
+		}
+	}
+	if !g.out.begun() {
+		g.out.begin(t.limits(), g.home)
+	}
+	return nil
 }
 
 func (g *group) window(now int64, w *window.Window) {
@@ -162,7 +191,7 @@ func (g *group) Dead(now int64, d *sink.Dead) {
 }
 
 func (g *group) letter(now int64, d *sink.Dead) {
-	g.sink.needDead()
+	g.sink.ready(g.sink.dead)
 	if !g.dead.begun() {
 		g.dead.begin(g.sink.dead.limits(), g.home)
 	}
@@ -181,11 +210,21 @@ func (g *group) letter(now int64, d *sink.Dead) {
 func (g *group) Len() int { return g.n }
 
 // Size is their size in bytes, as written.
-func (g *group) Size() int { return g.out.size + g.dead.size }
+func (g *group) Size() int {
+	n := g.main.size + g.dead.size
+	for _, b := range g.others {
+		n += b.size
+	}
+	return n
+}
 
 // Batches is what belongs into the transaction; valid until Reset.
 func (g *group) Batches() []wire.Batch {
-	g.all = append(append(g.all[:0], g.out.list...), g.dead.list...)
+	g.all = append(g.all[:0], g.main.list...)
+	for _, name := range slices.Sorted(maps.Keys(g.others)) {
+		g.all = append(g.all, g.others[name].list...)
+	}
+	g.all = append(g.all, g.dead.list...)
 	return g.all
 }
 
@@ -196,7 +235,14 @@ func (g *group) Deliver(context.Context) error {
 
 // Reset makes g empty.
 func (g *group) Reset() {
-	g.out.reset()
+	g.main.reset()
+	for name, b := range g.others {
+		if b.begun() {
+			b.reset()
+		} else { // not even once since the last time
+			delete(g.others, name)
+		}
+	}
 	g.dead.reset()
 	clear(g.all)
 	g.all, g.n = g.all[:0], 0

@@ -11,8 +11,10 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,15 +25,19 @@ import (
 	"github.com/windrow-io/windrow/pkg/sink/internal/envelope"
 	"github.com/windrow-io/windrow/pkg/sink/internal/meter"
 	"github.com/windrow-io/windrow/pkg/template"
+	"github.com/windrow-io/windrow/pkg/window"
 )
 
 const (
 	refreshEvery = time.Minute
 	askTimeout   = 20 * time.Second
 
-	// The topic of dead letters is made while a shard waits.
-	deadTimeout = 10 * time.Second
-	deadPause   = 10 * time.Second
+	// Topics of dead letters, and those that a template makes, are made while a shard waits.
+	makeTimeout = 10 * time.Second
+	makePause   = 10 * time.Second
+
+	// maxTopics bounds what a mistaken template does to the cluster.
+	maxTopics = 1000
 )
 
 // Options of a Kafka sink.
@@ -45,6 +51,12 @@ type Options struct {
 	Key     *template.Template
 	Headers []template.Named
 
+	// Name makes the topic of a window; where it makes nothing, and if it is nil, that is Topic. Topics that are missing
+	// are made, at most 1,000. Reserved are those that no window may go to, besides that of dead letters and the one that
+	// the window's records are from.
+	Name     *template.Template
+	Reserved []string
+
 	Logger *zap.Logger // nil: none
 }
 
@@ -53,14 +65,18 @@ type Sink struct {
 	o         Options
 	log       *zap.Logger
 	meter     *meter.Meter
+	cluster   *wire.Cluster
 	out, dead *topic
+
+	maxTopics int
+	mu        sync.Mutex
+	others    map[string]*topic // that Options.Name made
 
 	ctx     context.Context // ends with Close
 	close   context.CancelFunc
 	refresh sync.Once
 
-	notBefore atomic.Int64 // Unix milliseconds: the topic of dead letters could not be made, not to be tried again before
-	done      sync.WaitGroup
+	done sync.WaitGroup
 }
 
 var _ sink.Sink = (*Sink)(nil)
@@ -76,10 +92,8 @@ func New(cluster *wire.Cluster, o Options) *Sink {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	s := &Sink{o: o, log: o.Logger, meter: meter.New("kafka"),
-		out:  &topic{cluster: cluster, name: o.Topic, log: o.Logger, one: semaphore.NewWeighted(1)},
-		dead: &topic{cluster: cluster, name: o.DeadTopic, log: o.Logger, one: semaphore.NewWeighted(1)},
-	}
+	s := &Sink{o: o, log: o.Logger, meter: meter.New("kafka"), cluster: cluster, others: map[string]*topic{}, maxTopics: maxTopics}
+	s.out, s.dead = s.topic(o.Topic), s.topic(o.DeadTopic)
 	s.ctx, s.close = context.WithCancel(context.Background())
 	return s
 }
@@ -96,8 +110,13 @@ func (s *Sink) Check(ctx context.Context) error {
 	if err := s.out.learn(ctx, true); err != nil {
 		return fmt.Errorf("kafka sink: %w", err)
 	}
-	if err := s.dead.learn(ctx, false); err != nil {
-		return fmt.Errorf("kafka sink: dead letters: %w", err)
+	for _, t := range s.topics() {
+		if t == s.out {
+			continue
+		}
+		if err := t.learn(ctx, false); err != nil {
+			return fmt.Errorf("kafka sink: %w", err)
+		}
 	}
 	s.refresh.Do(func() { s.done.Go(s.keepLearning) })
 	return nil
@@ -113,7 +132,7 @@ func (s *Sink) keepLearning() {
 			return
 		case <-t.C:
 		}
-		for _, t := range []*topic{s.out, s.dead} {
+		for _, t := range s.topics() {
 			ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
 			err := t.learn(ctx, false)
 			cancel()
@@ -125,26 +144,74 @@ func (s *Sink) keepLearning() {
 	}
 }
 
-// needDead makes the topic of dead letters if that has not been seen yet. It waits for the cluster, once in a
-// pipeline's life. If it fails, the transaction with the dead letter will too, and be tried again.
-func (s *Sink) needDead() {
-	if s.dead.now.Load() != nil || time.Now().UnixMilli() < s.notBefore.Load() {
+// ready makes a topic that is written to for the first time, if it is missing. It waits for the cluster, once in a
+// pipeline's life. If it fails, the transaction with what goes there will too, and be tried again.
+func (s *Sink) ready(t *topic) {
+	if t.now.Load() != nil || time.Now().UnixMilli() < t.notBefore.Load() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, deadTimeout)
+	ctx, cancel := context.WithTimeout(s.ctx, makeTimeout)
 	defer cancel()
-	if err := s.dead.learn(ctx, true); err != nil {
-		s.notBefore.Store(time.Now().Add(deadPause).UnixMilli())
+	if err := t.learn(ctx, true); err != nil {
+		t.notBefore.Store(time.Now().Add(makePause).UnixMilli())
 		s.meter.Failures.Inc()
-		s.log.Error("the topic of dead letters can't be made ready", zap.Error(err))
+		s.log.Error("the topic can't be made ready", zap.String("topic", t.name), zap.Error(err))
 	}
+}
+
+// need returns the topic that a template made for w. An error says what is wrong with the name.
+func (s *Sink) need(name string, w *window.Window) (*topic, error) {
+	s.mu.Lock()
+	t := s.others[name]
+	s.mu.Unlock()
+	if t == nil {
+		from, _, _ := strings.Cut(w.Shard, "/")
+		if err := wire.CheckTopic(name); err != nil {
+			return nil, fmt.Errorf("%.300s %w", name, err)
+		}
+		if name == s.dead.name || name == from || slices.Contains(s.o.Reserved, name) {
+			return nil, fmt.Errorf("topic %s is read by the pipeline, or is its journal, or has its dead letters", name)
+		}
+		var err error
+		if t, err = s.add(name); err != nil {
+			return nil, err
+		}
+	}
+	s.ready(t)
+	return t, nil
+}
+
+func (s *Sink) add(name string) (*topic, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.others[name]; t != nil {
+		return t, nil
+	}
+	if len(s.others) >= s.maxTopics {
+		return nil, fmt.Errorf("topic %s would be one more than the %d that a worker writes to: have OUTPUT_TOPIC make fewer", name, s.maxTopics)
+	}
+	t := s.topic(name)
+	s.others[name] = t
+	s.meter.Topics.Set(float64(len(s.others)))
+	return t, nil
+}
+
+func (s *Sink) topic(name string) *topic {
+	return &topic{cluster: s.cluster, name: name, log: s.log, one: semaphore.NewWeighted(1)}
+}
+
+// topics are those that the sink writes to, or may.
+func (s *Sink) topics() []*topic {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append(slices.Collect(maps.Values(s.others)), s.out, s.dead)
 }
 
 // Group returns an empty group for a shard's windows.
 func (s *Sink) Group(stream, pipeline, shard string) sink.Group {
 	return &group{
 		sink: s, names: envelope.Names{Stream: stream, Pipeline: pipeline, Shard: shard},
-		out: batches{topic: s.out.name}, dead: batches{topic: s.dead.name},
+		main: batches{topic: s.out.name}, others: map[string]*batches{}, dead: batches{topic: s.dead.name},
 		home: home(shard),
 	}
 }

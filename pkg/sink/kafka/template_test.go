@@ -18,24 +18,12 @@ import (
 	"github.com/windrow-io/windrow/pkg/window"
 )
 
-// templated is a sink into outTopic with OUTPUT_KEY and OUTPUT_HEADERS like these, beside a target that reads what it writes.
-func templated(t *testing.T, key, headers string) (target, *kafka.Sink) {
+// openSink is a sink with the options, beside a target that reads what it writes to outTopic.
+func openSink(t *testing.T, o kafka.Options) (target, *kafka.Sink) {
 	t.Helper()
 	x := newTarget(t, "")
 	x.Create(t, outTopic, 8)
 	x.Alter(t, outTopic, maxMessage)
-	o := kafka.Options{Topic: outTopic}
-	var err error
-	if key != "" {
-		if o.Key, err = template.Parse(key, time.UTC); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if headers != "" {
-		if o.Headers, err = template.ParseList(headers, time.UTC); err != nil {
-			t.Fatal(err)
-		}
-	}
 	c := wire.New(wire.Config{Brokers: x.fake.ListenAddrs(), ClientID: "templated"})
 	t.Cleanup(c.Close)
 	s := kafka.New(c, o)
@@ -44,10 +32,35 @@ func templated(t *testing.T, key, headers string) (target, *kafka.Sink) {
 	return x, s
 }
 
-// consume reads n records of the output topic.
-func consume(t *testing.T, fake *kfake.Cluster, n int) (rs []*kgo.Record) {
+// templated is a sink into outTopic with OUTPUT_KEY and OUTPUT_HEADERS like these.
+func templated(t *testing.T, key, headers string) (target, *kafka.Sink) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...), kgo.ConsumeTopics(outTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	o := kafka.Options{Topic: outTopic}
+	if key != "" {
+		o.Key = parse(t, key)
+	}
+	if headers != "" {
+		var err error
+		if o.Headers, err = template.ParseList(headers, time.UTC); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return openSink(t, o)
+}
+
+func parse(t *testing.T, text string) *template.Template {
+	t.Helper()
+	x, err := template.Parse(text, time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// consume reads n records of a topic.
+func consume(t *testing.T, fake *kfake.Cluster, topic string, n int) (rs []*kgo.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +107,7 @@ func TestTemplates(t *testing.T) {
 	}
 	x.Write(t, g)
 	byKey := map[string]*kgo.Record{}
-	for _, r := range consume(t, x.fake, 4) {
+	for _, r := range consume(t, x.fake, outTopic, 4) {
 		byKey[string(r.Key)] = r
 	}
 	for _, w := range append(ws, result) {
@@ -121,7 +134,7 @@ func TestTemplateMakesNothing(t *testing.T) {
 	g.Add(sinktest.Now, sinktest.Window(0, []byte("1")))
 	g.Add(sinktest.Now, sinktest.Keyed([]byte{}, 1, []byte("2")))
 	x.Write(t, g)
-	for _, r := range consume(t, x.fake, 2) {
+	for _, r := range consume(t, x.fake, outTopic, 2) {
 		if bytes.Contains(r.Value, []byte(`"seq":0,`)) {
 			if r.Key != nil || r.Partition != 3 {
 				t.Errorf("without a key: key %q in partition %d, want none in 3", r.Key, r.Partition)

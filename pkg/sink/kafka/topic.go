@@ -35,8 +35,10 @@ type topic struct {
 	name    string
 	log     *zap.Logger
 	now     atomic.Pointer[limits] // nil: not learned yet
-	one     *semaphore.Weighted    // question at a time
-	warned  bool                   // that its configuration can't be read
+	// notBefore, in Unix milliseconds, is when it may be tried again to make the topic.
+	notBefore atomic.Int64
+	one       *semaphore.Weighted // question at a time
+	warned    bool                // that its configuration can't be read
 }
 
 // limits are those last learned; before that, those of a topic with Kafka's defaults.

@@ -22,6 +22,8 @@ var (
 	seconds = promauto.NewHistogramVec(prometheus.HistogramOpts{Namespace: "windrow", Subsystem: "sink", Name: "delivery_seconds",
 		Help:    "How long deliveries outside the transaction took.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}, []string{"sink"})
+	topics = promauto.NewGaugeVec(prometheus.GaugeOpts{Namespace: "windrow", Subsystem: "sink", Name: "topics",
+		Help: "Topics besides KAFKA_OUTPUT_TOPIC that OUTPUT_TOPIC has made names of, since the start; at most 1,000."}, []string{"sink"})
 	failures = promauto.NewCounterVec(prometheus.CounterOpts{Namespace: "windrow", Subsystem: "sink", Name: "metadata_errors_total",
 		Help: "Questions about the sink's topics that were not answered; the last answer holds."}, []string{"sink"})
 )
@@ -31,6 +33,7 @@ type Meter struct {
 	Windows, Records, Bytes, Split, Failures prometheus.Counter
 	OK, Retry, Refused                       prometheus.Counter // outcomes of deliveries
 	Seconds                                  prometheus.Observer
+	Topics                                   prometheus.Gauge // those that a template made
 	kind                                     string
 }
 
@@ -41,7 +44,7 @@ func New(kind string) *Meter {
 		Split: split.WithLabelValues(kind), Failures: failures.WithLabelValues(kind),
 		OK: deliveries.WithLabelValues(kind, "ok"), Retry: deliveries.WithLabelValues(kind, "retry"),
 		Refused: deliveries.WithLabelValues(kind, "refused"),
-		Seconds: seconds.WithLabelValues(kind), kind: kind,
+		Seconds: seconds.WithLabelValues(kind), Topics: topics.WithLabelValues(kind), kind: kind,
 	}
 }
 
