@@ -218,8 +218,16 @@ func TestCase05SlowProcessingInParallel(t *testing.T) {
 	const partitions, n, size = 4, 500, 20
 	w := newWorld(t, partitions)
 	settings := []string{"EMITTER=count", fmt.Sprintf("WINDOW_SIZE=%d", size)}
-	programs := []*lab.Program{w.Ingest(), w.WorkerProgram("slow", settings...), w.WorkerProgram("slow", settings...)}
-	fed := w.Trickle(partitions, n, 4*time.Second)
+	workers := []*lab.Program{w.WorkerProgram("slow", settings...), w.WorkerProgram("slow", settings...)}
+	programs := append(workers, w.Ingest())
+	w.Produce(partitions, 0, size)
+	lab.WaitFor(t, job.Patience, "both workers to have their shards", func() bool {
+		return !slices.ContainsFunc(workers, func(p *lab.Program) bool {
+			held, _ := p.Metric("windrow_process_shards")
+			return held != partitions/2
+		})
+	})
+	w.Produce(partitions, size, n)
 	type result struct {
 		lab.Window
 		Worker       int
@@ -227,7 +235,6 @@ func TestCase05SlowProcessingInParallel(t *testing.T) {
 	}
 	out := w.Kafka.Consume(t, w.Out)
 	out.Until(job.Patience, "all windows", func() bool { return len(out.Records) >= partitions*n/size })
-	<-fed
 	lab.Stop(t, programs...)
 
 	var results []result
