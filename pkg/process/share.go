@@ -309,14 +309,24 @@ func (w *Worker) part(shards int, live []string) int {
 	if newest != mine {
 		return 0
 	}
-	n := 0
+	// The first of them to start have one more, where they can't all have the same: who comes or goes later changes
+	// nothing for them.
+	n, rank := 0, 0
 	for _, m := range live {
-		if digest(m) == mine {
-			n++
+		if digest(m) != mine || m == w.member {
+			continue
+		}
+		n++
+		if m < w.member {
+			rank++
 		}
 	}
-	n = max(n, 1)
-	return (shards + n - 1) / n
+	n++
+	part := shards / n
+	if rank < shards%n {
+		part++
+	}
+	return part
 }
 
 func started(member string) int64 {

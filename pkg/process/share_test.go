@@ -34,6 +34,9 @@ func TestOneSettingsHold(t *testing.T) {
 		{"the later one, though others are more", []string{member(0, "a", "w1"), member(0, "a", "w2"), member(1, "b", "w3")}, []int{0, 0, 4}},
 		{"of two that started at once, one", []string{member(0, "a", "w1"), member(0, "b", "w2")}, nil},
 		{"equal settings share", []string{member(0, "a", "w1"), member(1, "a", "w2")}, []int{2, 2}},
+		{"to within one", []string{member(0, "a", "w1"), member(1, "a", "w0"), member(2, "a", "w2")}, []int{2, 1, 1}},
+		{"those that came first have one more", []string{member(5, "a", "w1"), member(1, "a", "w0"), member(2, "a", "w2")}, []int{1, 2, 1}},
+		{"more workers than shards", []string{member(0, "a", "w1"), member(1, "a", "w2"), member(2, "a", "w3"), member(3, "a", "w4"), member(4, "a", "w5")}, []int{1, 1, 1, 1, 0}},
 	} {
 		var parts []int
 		holds := 0
