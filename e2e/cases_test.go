@@ -224,7 +224,8 @@ func TestCase05SlowProcessingInParallel(t *testing.T) {
 	lab.WaitFor(t, job.Patience, "both workers to have their shards", func() bool {
 		return !slices.ContainsFunc(workers, func(p *lab.Program) bool {
 			held, _ := p.Metric("windrow_process_shards")
-			return held != partitions/2
+			taken, _ := p.Metric("windrow_process_shard_takeovers_total")
+			return held != partitions/2 || taken < held
 		})
 	})
 	w.Produce(partitions, size, n)
