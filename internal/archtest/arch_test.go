@@ -22,7 +22,7 @@ var layers = [][]string{
 	{"pkg/record", "pkg/handler", "internal/fault", "internal/ops", "internal/pause", "internal/await", "internal/fuzztest", "internal/kafkatest", "internal/redistest", "internal/archtest", "pkg/sink/internal/meter", "model/internal/explore"},
 	{"pkg/field", "pkg/emit", "internal/wire", "pkg/buffer", "internal/lanetest", "model/internal/ledger", "model/internal/journal", "model/internal/replay", "model/internal/lease"},
 	{"pkg/expression", "pkg/aggregate"},
-	{"pkg/window", "pkg/source", "pkg/journal"},
+	{"pkg/window", "pkg/shard", "pkg/source", "pkg/journal"},
 	{"pkg/template"},
 	{"pkg/sink", "pkg/letter", "internal/config"},
 	{"pkg/sink/internal/envelope", "pkg/sink/sinktest", "internal/program", "internal/replay"},
@@ -32,7 +32,7 @@ var layers = [][]string{
 }
 
 // pure packages decide; others act. What a shard makes of its records must depend on nothing else.
-var pure = []string{"pkg/record", "pkg/field", "pkg/emit", "pkg/expression", "pkg/aggregate", "pkg/window", "pkg/template"}
+var pure = []string{"pkg/record", "pkg/field", "pkg/emit", "pkg/expression", "pkg/aggregate", "pkg/shard", "pkg/window", "pkg/template"}
 
 // impure is what a pure package must not reach for.
 var impure = struct{ imports, timeFunctions []string }{

@@ -26,6 +26,12 @@ type Entry struct {
 func Entries(t testing.TB, rdb *redis.Client, stream, lane string) []Entry {
 	t.Helper()
 	shard, _, _ := strings.Cut(lane, "@")
+	return EntriesOf(t, rdb, stream, shard, lane)
+}
+
+// EntriesOf is Entries for a lane of any shard.
+func EntriesOf(t testing.TB, rdb *redis.Client, stream, shard, lane string) []Entry {
+	t.Helper()
 	messages, err := rdb.XRange(context.Background(), fmt.Sprintf("windrow:{%s/%s}:lane:%s", stream, shard, lane), "-", "+").Result()
 	if err != nil {
 		t.Fatal(err)
@@ -45,6 +51,13 @@ func Entries(t testing.TB, rdb *redis.Client, stream, lane string) []Entry {
 func Lane(t testing.TB, rdb *redis.Client, stream, lane string) []Entry {
 	t.Helper()
 	es := Entries(t, rdb, stream, lane)
+	Follow(t, lane, es)
+	return es
+}
+
+// Follow checks that the entries of a lane follow one another without gap or repeat.
+func Follow(t testing.TB, lane string, es []Entry) {
+	t.Helper()
 	for i, e := range es {
 		if i > 0 && es[i-1].Next != e.From {
 			t.Fatalf("lane %s: entry %s begins at %d, the one before ends at %d", lane, e.ID, e.From, es[i-1].Next)
@@ -53,7 +66,6 @@ func Lane(t testing.TB, rdb *redis.Client, stream, lane string) []Entry {
 			t.Fatalf("lane %s: entry %s covers %d to %d", lane, e.ID, e.From, e.Next)
 		}
 	}
-	return es
 }
 
 func entry(m redis.XMessage) (Entry, error) {

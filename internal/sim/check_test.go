@@ -15,6 +15,7 @@ import (
 
 	"github.com/windrow-io/windrow/pkg/emit"
 	"github.com/windrow-io/windrow/pkg/record"
+	"github.com/windrow-io/windrow/pkg/shard"
 	"github.com/windrow-io/windrow/pkg/window"
 )
 
@@ -27,6 +28,7 @@ type checker struct {
 	out     map[tp]int64 // offsets of the output that were read
 	windows []*output
 	looked  time.Time
+	spread  *shard.Spread // nil: a shard is a partition
 }
 
 // sourceBatch is a batch that a producer wrote.
@@ -55,7 +57,14 @@ type output struct {
 }
 
 func newChecker(w *world) *checker {
-	return &checker{w: w, written: map[int][]*sourceBatch{}, nextN: map[int]int{}, out: map[tp]int64{}}
+	c := &checker{w: w, written: map[int][]*sourceBatch{}, nextN: map[int]int{}, out: map[tp]int64{}}
+	if w.plan.shards > 0 {
+		var err error
+		if c.spread, err = shard.New(w.plan.shards, shardKey(w.plan.shards)); err != nil {
+			panic(err)
+		}
+	}
+	return c
 }
 
 // datum makes the next record of a partition.
@@ -117,7 +126,7 @@ func (c *checker) direct() datum {
 
 // appended checks an entry of a lane: promise 1, a lane is its source partition.
 func (c *checker) appended(key string, s *redisStream, fields [][]byte) {
-	_, lane, _ := strings.Cut(key, "}:lane:")
+	name, lane, _ := strings.Cut(key, "}:lane:")
 	if strings.HasPrefix(lane, "direct/") {
 		return
 	}
@@ -132,6 +141,10 @@ func (c *checker) appended(key string, s *redisStream, fields [][]byte) {
 			c.w.failf("lane %s: after an entry that ends at %d comes one that begins at %d", lane, last.next, e.from)
 		}
 	}
+	if c.spread != nil {
+		c.appendedPart(strings.TrimPrefix(name, "windrow:{"+stream+"/"), part, e)
+		return
+	}
 	var want []byte
 	for _, b := range c.w.kafka.topics["in"].partitions[part].batches {
 		if b.BaseOffset >= e.from && b.BaseOffset < e.next && !b.Control() && !b.aborted {
@@ -140,6 +153,42 @@ func (c *checker) appended(key string, s *redisStream, fields [][]byte) {
 	}
 	if string(want) != string(e.batches) && e.from >= c.w.kafka.topics["in"].partitions[part].start {
 		c.w.failf("lane %s: the entry [%d, %d) does not hold what the source has there", lane, e.from, e.next)
+	}
+}
+
+// appendedPart checks an entry of a lane that has the records of some keys alone.
+func (c *checker) appendedPart(shard string, part int, e laneEntry) {
+	source := c.w.kafka.topics["in"].partitions[part]
+	if e.from < source.start {
+		return
+	}
+	var want []byte
+	for _, b := range source.batches {
+		if b.BaseOffset < e.next && b.Next() > e.from && !b.Control() && !b.aborted {
+			want = append(want, b.Raw...)
+		}
+	}
+	texts := func(raw []byte, all bool) (ts []string) {
+		var d record.Decoder
+		for len(raw) > 0 {
+			b, rest, err := record.ParseBatch(raw)
+			if err == nil {
+				err = d.Decode(&b, &record.Record{}, e.from, func(r *record.Record) {
+					if n, _ := c.spread.Of(r); r.Offset < e.next && (all || strconv.Itoa(n) == shard) {
+						ts = append(ts, fmt.Sprintf("%d at %d: %s", r.Offset, r.Timestamp, r.Value))
+					}
+				})
+			}
+			if err != nil {
+				c.w.failf("lane in/%d of shard %s: %v", part, shard, err)
+				return nil
+			}
+			raw = rest
+		}
+		return ts
+	}
+	if !slices.Equal(texts(e.batches, true), texts(want, false)) {
+		c.w.failf("lane in/%d of shard %s: the entry [%d, %d) does not hold what the source has there for it", part, shard, e.from, e.next)
 	}
 }
 
@@ -245,13 +294,8 @@ func (c *checker) last() window.Settings { return c.w.plan.settings[c.w.version]
 // wanted are the records that come in windows, in order, by shard and key ("" if there are none).
 func (c *checker) wanted() map[string]map[string][]datum {
 	all := map[string]map[string][]datum{}
-	for part, bs := range c.written {
-		shard := "in/" + strconv.Itoa(part)
-		if part < 0 {
-			shard = "direct"
-		}
-		of := map[string][]datum{}
-		for _, b := range bs {
+	for _, part := range slices.Sorted(maps.Keys(c.written)) {
+		for _, b := range c.written[part] {
 			if b.state == aborted {
 				continue
 			}
@@ -259,16 +303,27 @@ func (c *checker) wanted() map[string]map[string][]datum {
 				if c.last().Emitter == everyThird && d.V%2 != 0 {
 					continue
 				}
-				key := ""
-				if c.last().Key != "" {
-					key = d.K
+				shard, key := c.shardOf(d), c.keyOf(d)
+				if all[shard] == nil {
+					all[shard] = map[string][]datum{}
 				}
-				of[key] = append(of[key], d)
+				all[shard][key] = append(all[shard][key], d)
 			}
 		}
-		all[shard] = of
 	}
 	return all
+}
+
+// shardOf is the shard that a record belongs to.
+func (c *checker) shardOf(d datum) string {
+	switch {
+	case d.P < 0:
+		return "direct"
+	case c.spread == nil:
+		return "in/" + strconv.Itoa(d.P)
+	}
+	n, _ := c.spread.Of(&record.Record{Value: d.json()})
+	return shard.Name(n)
 }
 
 // may is how many records of a shard and key may wait in the end.
@@ -355,7 +410,16 @@ func (c *checker) verify() error {
 // window is one that its strategy makes.
 func (c *checker) shard(ws []*output, wanted map[string][]datum) error {
 	slices.SortStableFunc(ws, func(a, b *output) int { return int(a.Seq - b.Seq) })
-	at := map[string]int{}
+	type lane struct { // of one key's records
+		key  string
+		part int
+	}
+	lanes := map[lane][]datum{}
+	for key, ds := range wanted {
+		for _, d := range ds {
+			lanes[lane{key, d.P}] = append(lanes[lane{key, d.P}], d)
+		}
+	}
 	before := map[string]*output{}
 	for i, o := range ws {
 		if o.Seq != int64(i) {
@@ -369,14 +433,15 @@ func (c *checker) shard(ws []*output, wanted map[string][]datum) error {
 			key = *o.Key
 		}
 		for _, d := range o.Data {
-			if at[key] >= len(wanted[key]) || wanted[key][at[key]] != d {
+			l := lane{key, d.P}
+			if len(lanes[l]) == 0 || lanes[l][0] != d {
 				var want any = "none"
-				if at[key] < len(wanted[key]) {
-					want = wanted[key][at[key]]
+				if len(lanes[l]) > 0 {
+					want = lanes[l][0]
 				}
 				return fmt.Errorf("%s: record %v where %v should be", brief(o), d, want)
 			}
-			at[key]++
+			lanes[l] = lanes[l][1:]
 		}
 		if len(c.w.plan.settings) == 1 {
 			if err := c.window(o, before[key], before[""]); err != nil {

@@ -19,6 +19,7 @@ type plan struct {
 	sink        string            // kafka, mongo, at-least-once
 	handler     bool
 	direct      bool // records appended by programs, too
+	shards      int  // SHARDS, by the field k; 0: by partition
 	lease       time.Duration
 	transaction time.Duration // time-out
 	bufferBytes int64         // BUFFER_MAX_BYTES
@@ -90,6 +91,9 @@ func newPlan(r *rand.Rand) plan {
 		p.direct, p.lose = true, 0
 	}
 	p.settings = newSettings(r)
+	if r.IntN(4) == 0 {
+		p.shards = 1 + r.IntN(3)
+	}
 	return p
 }
 
@@ -169,9 +173,9 @@ func parseDatum(b []byte) (d datum) {
 
 func (p plan) String() string {
 	s, _ := json.Marshal(p.settings)
-	return fmt.Sprintf("%d partitions, %d ingesters, %d workers, sink %s, handler %v, direct %v, lease %v, transactions %v, buffer %d, "+
+	return fmt.Sprintf("%d partitions, %d ingesters, %d workers, sink %s, handler %v, direct %v, shards %d, lease %v, transactions %v, buffer %d, "+
 		"%v of faults one in %d %v more often %q (late %v by %v, freezes of %v), redis loses every %v, its clock steps %v, full %v, compaction %v, retention %v, scaling %v, "+
 		"verify %v, slow markers %d, latency %v, settings %s",
-		p.partitions, p.ingests, p.workers, p.sink, p.handler, p.direct, p.lease, p.transaction, p.bufferBytes,
+		p.partitions, p.ingests, p.workers, p.sink, p.handler, p.direct, p.shards, p.lease, p.transaction, p.bufferBytes,
 		p.duration, p.oneIn, p.faults, p.focus, p.late, p.lateness, p.freeze, p.lose, p.clock, p.oom, p.compact, p.retain, p.scale, p.verify, p.slowMarkers, p.latency, s)
 }

@@ -298,6 +298,7 @@ func (w *world) startIngest() {
 		}()
 		in, err := ingest.New(ingest.Options{
 			Cluster: p.cluster(), Buffer: b, Topics: "in", Group: stream, ReadCommitted: true, MaxBytes: w.plan.bufferBytes,
+			Shards: w.plan.shards, ShardKey: shardKey(w.plan.shards),
 			Join: p.join(stream), Abort: ctx, Conditions: conditions{}, Logger: w.logger(p.name),
 		})
 		if err != nil {
@@ -305,6 +306,14 @@ func (w *world) startIngest() {
 		}
 		return in.Run(work)
 	})
+}
+
+// shardKey is SHARD_KEY, where it has a meaning.
+func shardKey(shards int) string {
+	if shards == 0 {
+		return ""
+	}
+	return "k"
 }
 
 func (w *world) startWorker() {

@@ -15,6 +15,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ import (
 	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/shard"
 	"github.com/windrow-io/windrow/pkg/source"
 )
 
@@ -48,8 +50,8 @@ type Options struct {
 	Group         string // KAFKA_GROUP
 	Start         string // KAFKA_START, see source.ParseStart
 	ReadCommitted bool   // KAFKA_ISOLATION
-	Shards        int    // SHARDS: 0, one shard per source partition; nothing else is offered yet
-	ShardKey      string // SHARD_KEY
+	Shards        int    // SHARDS: 0, one shard per source partition
+	ShardKey      string // SHARD_KEY, by which records are spread over them; empty: @key
 	MaxBytes      int64  // BUFFER_MAX_BYTES, of a lane; 0: 64 MiB
 
 	// Join takes part in sharing the partitions among all that ingest, until ctx is done, and tells assign of each
@@ -108,8 +110,11 @@ func New(o Options) (*Ingest, error) {
 	if o.Group == "" {
 		errs = append(errs, errors.New("KAFKA_GROUP: it is empty"))
 	}
-	if o.Shards != 0 {
-		errs = append(errs, fmt.Errorf("SHARDS=%d: spreading the records over shards of one's own number is not supported yet: leave SHARDS unset for one shard per source partition", o.Shards))
+	if o.Shards > 0 {
+		o.ShardKey = cmp.Or(o.ShardKey, "@key")
+		if _, err := shard.New(o.Shards, o.ShardKey); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	if o.MaxBytes < 0 {
 		errs = append(errs, fmt.Errorf("BUFFER_MAX_BYTES=%d: it must be positive", o.MaxBytes))

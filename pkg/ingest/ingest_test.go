@@ -54,8 +54,8 @@ func TestCopiesTopics(t *testing.T) {
 
 func TestRefusesBadOptions(t *testing.T) {
 	t.Parallel()
-	_, err := New(Options{Topics: "a b", Start: "yesterday", Shards: 3, MaxBytes: -1})
-	for _, word := range []string{"KAFKA_TOPICS", "KAFKA_START", "KAFKA_GROUP", "SHARDS=3", "not supported yet", "BUFFER_MAX_BYTES"} {
+	_, err := New(Options{Topics: "a b", Start: "yesterday", Shards: 3, ShardKey: "@nothing", MaxBytes: -1})
+	for _, word := range []string{"KAFKA_TOPICS", "KAFKA_START", "KAFKA_GROUP", "SHARD_KEY=@nothing", "BUFFER_MAX_BYTES"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("the error does not speak of %s: %v", word, err)
 		}

@@ -16,7 +16,8 @@ import (
 	"github.com/windrow-io/windrow/pkg/source"
 )
 
-// lane copies one partition into its lane. One goroutine runs it; others look at place alone.
+// lane copies one partition into its lane; with SHARDS into one lane in each of the stream's shards. One goroutine runs it;
+// others look at place alone.
 type lane struct {
 	in     *Ingest
 	tp     source.TopicPartition
@@ -30,12 +31,11 @@ type lane struct {
 	entries, records prometheus.Counter
 
 	name     source.Lane
-	topic    string // the topic's id
-	appender *buffer.Appender
+	topic    string    // the topic's id
+	branches []*branch // one a shard; empty: not open
+	spread   *spread   // nil: there is one branch, which has all records
 	feed     *source.Feed
-	exists   bool      // the lane has a tail
-	next     int64     // the tail as it was left
-	held     int64     // bytes in the lane
+	next     int64     // the least tail of the branches, as it was left
 	cutAt    *int64    // where the next epoch begins, if its topic lost its end
 	oomSince time.Time // since when Redis has no memory
 	fullAt   time.Time // when the lane, or Redis, was last full for long
@@ -49,7 +49,6 @@ type lane struct {
 type place struct {
 	open  bool
 	full  bool
-	shard string
 	lane  source.Lane
 	topic string
 	next  int64
@@ -68,10 +67,9 @@ func newLane(in *Ingest, tp source.TopicPartition) *lane {
 		records: appendedRecords.WithLabelValues(tp.Topic),
 	}
 	l.ctx, l.cancel = context.WithCancel(in.lanesCtx)
+	l.spread = in.newSpread(tp)
 	return l
 }
-
-func (l *lane) shard() string { return l.tp.String() }
 
 func (l *lane) place() place {
 	l.mu.Lock()
@@ -81,7 +79,7 @@ func (l *lane) place() place {
 
 func (l *lane) opened() {
 	l.mu.Lock()
-	l.at = place{open: true, shard: l.shard(), lane: l.name, topic: l.topic, next: l.next}
+	l.at = place{open: true, lane: l.name, topic: l.topic, next: l.next}
 	l.mu.Unlock()
 }
 
@@ -163,51 +161,74 @@ var (
 	errEpoch  = errors.New("the lane begins a new epoch")
 )
 
-// open finds the lane, reads its tail and has the source fetched from there.
+// open finds the lane, reads its tail and has the source fetched from there: from the least, where there are several.
 func (l *lane) open() error {
 	id, err := l.topicID()
 	if err != nil {
 		return err
 	}
-	if l.appender == nil || idText(id) != l.topic {
+	if len(l.branches) == 0 || idText(id) != l.topic {
 		l.drop()
 		if err := l.choose(id); err != nil {
 			return err
 		}
 	}
-	tail, err := l.appender.Tail(l.in.hard)
-	if err != nil {
-		return err
-	}
-	if tail.Exists && differ(tail.Topic, l.topic) {
-		l.epoch()
-		return errEpoch
-	}
-	l.next, l.exists = tail.Next, tail.Exists
-	if tail.Exists {
-		l.cutAt = nil
-	} else {
-		// New, or lost with Redis, and then the registry may be as well.
-		if _, err := l.in.buffer.Claim(l.in.hard, l.in.settings()); err != nil {
+	missing := false
+	for _, b := range l.branches {
+		tail, err := b.tail(l.in.hard)
+		if err != nil {
 			return err
 		}
-		if err := l.in.buffer.Register(l.in.hard, l.shard(), l.name.String()); err != nil {
-			return err
+		if tail.Exists && differ(tail.Topic, l.topic) {
+			l.epoch()
+			return errEpoch
 		}
-		if l.next, err = l.begin(); err != nil {
+		if tail.Exists {
+			l.cutAt = nil
+		} else {
+			missing = true
+		}
+	}
+	if missing {
+		if err := l.create(); err != nil {
 			return err
 		}
 	}
+	l.next = l.least()
 	if l.feed == nil {
 		l.feed = l.in.fetcher.Follow(l.tp, id)
 	}
 	if errors.Is(l.blamed, errSource) {
 		l.blame(nil) // it answers again; whether a batch can be read is seen when it is
 	}
-	l.held = tail.Held
 	l.opened()
-	l.log.Debug("lane opened", zap.Stringer("lane", l.name), zap.Bool("exists", tail.Exists), zap.Int64("next", l.next))
+	l.log.Debug("lane opened", zap.Stringer("lane", l.name), zap.Bool("exists", !missing), zap.Int64("next", l.next))
 	l.feed.SeekTo(l.next, l.room())
+	return nil
+}
+
+// create begins the branches that are new, or lost with Redis, and then the registry may be as well.
+func (l *lane) create() error {
+	if _, err := l.in.buffer.Claim(l.in.hard, l.in.settings()); err != nil {
+		return err
+	}
+	for _, b := range l.branches {
+		if b.exists {
+			continue
+		}
+		if err := l.in.buffer.Register(l.in.hard, b.shard, l.name.String()); err != nil {
+			return err
+		}
+	}
+	next, err := l.begin()
+	if err != nil {
+		return err
+	}
+	for _, b := range l.branches {
+		if !b.exists {
+			b.next = next
+		}
+	}
 	return nil
 }
 
@@ -235,9 +256,11 @@ func (l *lane) choose(id source.ID) error {
 		return err
 	}
 	epoch := l.name.Epoch
-	for _, name := range shards[l.shard()] {
-		if x, err := source.ParseLane(name); err == nil && x.TopicPartition == l.tp {
-			epoch = max(epoch, x.Epoch)
+	for _, shard := range l.in.shards(l.tp) {
+		for _, name := range shards[shard] {
+			if x, err := source.ParseLane(name); err == nil && x.TopicPartition == l.tp {
+				epoch = max(epoch, x.Epoch)
+			}
 		}
 	}
 	c, ok, err := l.in.offsets.committed(l.in.hard, l.tp)
@@ -251,7 +274,9 @@ func (l *lane) choose(id source.ID) error {
 	}
 	l.topic = idText(id)
 	l.name.Epoch = epoch
-	l.appender = l.in.buffer.Appender(l.shard(), l.name.String())
+	for _, shard := range l.in.shards(l.tp) {
+		l.branches = append(l.branches, &branch{shard: shard, appender: l.in.buffer.Appender(shard, l.name.String())})
+	}
 	return nil
 }
 
@@ -327,23 +352,19 @@ func (l *lane) copy() error {
 		case <-l.doubt:
 		case <-idle.C:
 		}
-		tail, err := l.appender.Tail(l.in.hard)
-		if err != nil {
+		if err := l.look(); err != nil {
 			return err
-		}
-		if tail.Exists != l.exists || tail.Exists && tail.Next != l.next {
-			return errMoved
 		}
 		l.relax(time.Now())
 	}
 }
 
-// drop lets go of the lane's appender and feed.
+// drop lets go of the lane's appenders and feed.
 func (l *lane) drop() {
-	if l.appender != nil {
-		_ = l.appender.Close()
-		l.appender = nil
+	for _, b := range l.branches {
+		_ = b.appender.Close()
 	}
+	l.branches = nil
 	if l.feed != nil {
 		l.feed.Close()
 		l.feed = nil
@@ -364,35 +385,40 @@ func (l *lane) append(c *source.Chunk) error {
 		if err := l.ctx.Err(); err != nil {
 			return err
 		}
-		if l.held >= l.in.o.MaxBytes {
+		if l.fullest().held >= l.in.o.MaxBytes {
 			return errFull
 		}
-		e, ok, err := c.Entry(entryBytes)
+		e, ok, err := c.Entry(entryBytes * min(len(l.branches), entryShards))
 		if err != nil || !ok {
 			return err
 		}
 		if e.From != l.next {
 			return errMoved
 		}
-		if len(e.Batches) == 0 {
-			e.Batches = nil // nothing of it is data: only the tail moves
-		}
-		began := time.Now()
-		tail, err := l.appender.Append(l.in.hard, buffer.Append{From: e.From, Next: e.Next, High: c.High, Batches: e.Batches, Topic: l.topic})
-		if err != nil {
+		if err := l.share(&e); err != nil {
 			return err
 		}
-		now := time.Now()
-		appendSeconds.Observe(now.Sub(began).Seconds())
-		l.entries.Inc()
-		l.records.Add(float64(e.Records))
+		for _, b := range l.branches {
+			if b.next >= e.Next {
+				continue // further on already
+			}
+			began := time.Now()
+			if err := b.append(l.in.hard, buffer.Append{Next: e.Next, High: c.High, Topic: l.topic}); err != nil {
+				return err
+			}
+			appendSeconds.Observe(time.Since(began).Seconds())
+			if len(b.batches) > 0 {
+				l.entries.Inc()
+			}
+			l.records.Add(float64(b.records))
+		}
 		l.lag.Set(float64(c.High - e.Next))
-		l.exists, l.next, l.held = true, e.Next, tail.Held
+		l.next = l.least()
 		if !l.oomSince.IsZero() {
 			l.oomSince = time.Time{}
 		}
 		l.feed.Room(l.room())
-		l.relax(now)
+		l.relax(time.Now())
 		l.blame(nil)
 		l.moved()
 	}

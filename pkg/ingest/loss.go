@@ -80,15 +80,22 @@ func (l *lane) overtaken(first, end int64) error {
 		l.log.Info("the source no longer has what the lane lacks, and every pipeline has processed it",
 			zap.Int64("from", l.next), zap.Int64("to", first), zap.Int64("committed", c.Offset))
 	}
-	if l.exists {
+	for _, b := range l.branches {
+		if b.next >= first {
+			continue
+		}
+		if !b.exists {
+			b.next = first
+			continue
+		}
 		// The tail moves at once: a restart must not find, and count, the same loss again.
-		tail, err := l.appender.Append(l.in.hard, buffer.Append{From: first, Next: first, High: max(first, end), Gap: true, Topic: l.topic})
+		tail, err := b.appender.Append(l.in.hard, buffer.Append{From: first, Next: first, High: max(first, end), Gap: true, Topic: l.topic})
 		if err != nil {
 			return err
 		}
-		l.held = tail.Held
+		b.next, b.held = first, tail.Held
 	}
-	l.next = first
+	l.next = l.least()
 	l.moved()
 	l.feed.SeekTo(l.next, l.room())
 	return nil

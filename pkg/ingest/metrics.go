@@ -20,6 +20,7 @@ var (
 		Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 12),
 	})
 	appendedRecords = counters("ingest_records_total", "Records appended to the stream's lanes, by the batches' headers.", "topic")
+	keylessRecords  = counters("ingest_keyless_records_total", "Records that lack SHARD_KEY, or are no JSON where it needs that: they all go to one shard.", "topic")
 	appendedEntries = counters("ingest_entries_total", "Entries appended to the stream's lanes.", "topic")
 	restarts        = counters("ingest_lane_restarts_total", "Times a lane's tail was read again because something was in doubt.", "topic", "reason")
 	lostRecords     = counters("source_lost_records_total", "Offsets that the source no longer had when they were to be read: retention was too short, or its end was cut off. Alarm on any.", "topic")

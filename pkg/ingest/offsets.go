@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -190,15 +191,9 @@ func (o *offsets) publish(ctx context.Context) error {
 		if ok && (was.Epoch > at.lane.Epoch || was.Epoch == at.lane.Epoch && before.Offset >= at.next) {
 			continue // committed to the end, or not ours to commit any more
 		}
-		marks, err := o.in.buffer.Marks(ctx, at.shard)
+		least, err := o.in.leastMark(ctx, l.tp, at.lane.String())
 		if err != nil {
 			return err
-		}
-		least := int64(-1)
-		for _, lanes := range marks {
-			if m, ok := lanes[at.lane.String()]; ok && (least < 0 || m.Position < least) {
-				least = m.Position
-			}
 		}
 		if least < 0 || ok && was.Epoch == at.lane.Epoch && least <= before.Offset {
 			continue
@@ -210,6 +205,28 @@ func (o *offsets) publish(ctx context.Context) error {
 	}
 	commits.Inc()
 	return o.write(ctx, due)
+}
+
+// leastMark is the least position that a pipeline has published in a partition's lane, in any of its shards; -1: in one of
+// them there is none.
+func (in *Ingest) leastMark(ctx context.Context, tp source.TopicPartition, lane string) (int64, error) {
+	least := int64(math.MaxInt64)
+	for _, shard := range in.shards(tp) {
+		marks, err := in.buffer.Marks(ctx, shard)
+		if err != nil {
+			return -1, err
+		}
+		none := true
+		for _, lanes := range marks {
+			if m, ok := lanes[lane]; ok {
+				none, least = false, min(least, m.Position)
+			}
+		}
+		if none {
+			return -1, nil
+		}
+	}
+	return least, nil
 }
 
 // outdated reports whether Kafka refused a commit because the group has moved on.
@@ -258,12 +275,14 @@ func (in *Ingest) remind(ctx context.Context) error {
 	}
 	for _, l := range lanes {
 		at := l.place()
-		if !at.open || slices.Contains(shards[at.shard], at.lane.String()) {
-			continue
-		}
-		lost = true
-		if err := in.buffer.Register(ctx, at.shard, at.lane.String()); err != nil {
-			return err
+		for _, shard := range in.shards(l.tp) {
+			if !at.open || slices.Contains(shards[shard], at.lane.String()) {
+				continue
+			}
+			lost = true
+			if err := in.buffer.Register(ctx, shard, at.lane.String()); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -25,7 +25,7 @@ func (l *lane) room() int {
 	if !l.oomSince.IsZero() {
 		return 1 // one batch, to see whether Redis takes it
 	}
-	return int(min(max(l.in.o.MaxBytes-l.held, 1), math.MaxInt32))
+	return int(min(max(l.in.o.MaxBytes-l.fullest().held, 1), math.MaxInt32))
 }
 
 // wait stops the partition's fetch until the lane has room, or for a while if Redis itself is full. Nothing is dropped: what
@@ -50,7 +50,7 @@ func (l *lane) wait(why error) error {
 		if long >= fullLong {
 			l.fullAt = time.Now()
 			if !oom {
-				why = fmt.Errorf("lane %s holds %d MiB (BUFFER_MAX_BYTES): its pipelines don't keep up, or don't run", l.name, l.held>>20)
+				why = l.tooFull()
 			}
 			l.in.waiting.set(conditionPressure, l.tp.String(), why)
 		}
@@ -58,18 +58,23 @@ func (l *lane) wait(why error) error {
 		if !pause.For(l.ctx, min(max(long/20, pauseLeast), pauseAtMost)) {
 			return l.ctx.Err()
 		}
-		tail, err := l.appender.Tail(l.in.hard)
-		if err != nil {
+		if err := l.look(); err != nil {
 			return err
 		}
-		if tail.Exists != l.exists || tail.Exists && tail.Next != l.next {
-			return errMoved
-		}
-		if l.held = tail.Held; oom || l.held <= enough {
+		if oom || l.fullest().held <= enough {
 			l.feed.SeekTo(l.next, l.room())
 			return nil
 		}
 	}
+}
+
+// tooFull says which lane is full, and what waits for it.
+func (l *lane) tooFull() error {
+	b := l.fullest()
+	if l.spread == nil {
+		return fmt.Errorf("lane %s holds %d MiB (BUFFER_MAX_BYTES): its pipelines don't keep up, or don't run", l.name, b.held>>20)
+	}
+	return fmt.Errorf("lane %s of shard %s holds %d MiB (BUFFER_MAX_BYTES) and holds up the partition for all shards: the pipelines don't keep up with this shard, or don't run", l.name, b.shard, b.held>>20)
 }
 
 // relax takes the back-pressure condition back once the lane has not been full for a while.

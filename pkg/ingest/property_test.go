@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,11 +17,18 @@ import (
 	"github.com/windrow-io/windrow/internal/await"
 	"github.com/windrow-io/windrow/internal/lanetest"
 	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/record"
+	"github.com/windrow-io/windrow/pkg/shard"
 )
 
 // TestLaneIsItsSource: whatever happens, and in whatever order, a lane is its source partition from some offset on that a
 // published checkpoint covers: no gap, no repeat, no reordering.
-func TestLaneIsItsSource(t *testing.T) {
+func TestLaneIsItsSource(t *testing.T) { laneIsItsSource(t, 0) }
+
+// TestLanesAreTheirSource: so are the lanes of a partition, each for its own keys.
+func TestLanesAreTheirSource(t *testing.T) { laneIsItsSource(t, 3) }
+
+func laneIsItsSource(t *testing.T, spread int) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -42,11 +50,17 @@ func TestLaneIsItsSource(t *testing.T) {
 		value  string
 	}
 	var source [2][]sourced // committed records, as the producers were told
-	var published [2]int64
+	shards := func(part int32) []string {
+		if spread == 0 {
+			return []string{fmt.Sprintf("a/%d", part)}
+		}
+		return []string{"0", "1", "2"}
+	}
+	published := map[string]int64{} // by shard and lane
 	count := 0
 	produce := func(p *kgo.Client, partition int32, n int) (rs []*kgo.Record) {
 		for range n {
-			rs = append(rs, &kgo.Record{Topic: "a", Partition: partition, Value: fmt.Appendf(nil, "%d", count)})
+			rs = append(rs, &kgo.Record{Topic: "a", Partition: partition, Key: keyOf(count), Value: fmt.Appendf(nil, "%d", count)})
 			count++
 		}
 		if err := p.ProduceSync(ctx, rs...).FirstErr(); err != nil {
@@ -64,7 +78,7 @@ func TestLaneIsItsSource(t *testing.T) {
 	groups := []string{"s", "s", "rival"}
 	ingests := make([]*running, len(groups))
 	start := func(i int) {
-		ingests[i] = w.start(Options{Topics: "a", Group: groups[i], ReadCommitted: true, MaxBytes: 64 << 10})
+		ingests[i] = w.start(Options{Topics: "a", Group: groups[i], ReadCommitted: true, MaxBytes: 64 << 10, Shards: spread})
 	}
 	start(0)
 	var faults []*kfake.FaultHandle
@@ -93,9 +107,9 @@ func TestLaneIsItsSource(t *testing.T) {
 			}
 		case x < 75:
 			step = "checkpoint"
-			lane := fmt.Sprintf("a/%d", part)
-			if n := len(w.entries(lane)); n > 0 {
-				published[part] = max(published[part], w.publishSome(b, lane, 1+rnd.IntN(n)))
+			shard, lane := shards(part)[rnd.IntN(max(spread, 1))], fmt.Sprintf("a/%d", part)
+			if n := len(lanetest.EntriesOf(t, w.rdb, "s", shard, lane)); n > 0 {
+				published[shard+" "+lane] = max(published[shard+" "+lane], w.publishSome(b, shard, lane, 1+rnd.IntN(n)))
 			}
 		case x < 79:
 			step = "flush"
@@ -142,36 +156,74 @@ func TestLaneIsItsSource(t *testing.T) {
 		lane := fmt.Sprintf("a/%d", part)
 		slices.SortFunc(source[part], func(x, y sourced) int { return int(x.offset - y.offset) })
 		last := source[part][len(source[part])-1]
-		await.True(t, lane+" has its source's last record", func() bool {
-			es := w.entries(lane)
-			if len(es) > 0 && es[len(es)-1].Next > last.offset {
-				return true
+		for n, shard := range shards(int32(part)) {
+			at := shard + " " + lane
+			// What the shard gets, of what a checkpoint of its own covers or not; the last entry may lie before the source's end.
+			mine := slices.DeleteFunc(slices.Clone(source[part]), func(s sourced) bool { return spread > 0 && shardOf(t, spread, s.value) != n })
+			await.True(t, at+" has its source's last record", func() bool {
+				next, err := w.rdb.HGet(t.Context(), "windrow:{s/"+shard+"}:lane:"+lane+":tail", "next").Int64()
+				if err == nil && next > last.offset {
+					return true
+				}
+				for _, shard := range shards(int32(part)) { // room for the rest
+					if es := lanetest.EntriesOf(t, w.rdb, "s", shard, lane); len(es) > 0 {
+						published[shard+" "+lane] = max(published[shard+" "+lane], w.publishSome(b, shard, lane, len(es)))
+					}
+				}
+				return false
+			})
+			es := lanetest.EntriesOf(t, w.rdb, "s", shard, lane)
+			lanetest.Follow(t, at, es)
+			from := published[at]
+			var got []string
+			if len(es) > 0 {
+				if from = es[0].From; from > published[at] {
+					t.Errorf("%s begins at %d, but the checkpoint covers only what is before %d", at, from, published[at])
+				}
+				for _, e := range es {
+					got = append(got, e.Values...)
+				}
 			}
-			if len(es) > 0 { // room for the rest
-				published[part] = max(published[part], w.publishSome(b, lane, len(es)))
+			var want []string
+			for _, s := range mine {
+				if s.offset >= from {
+					want = append(want, s.value)
+				}
 			}
-			return false
-		})
-		es := w.lane(lane)
-		if es[0].From > published[part] {
-			t.Errorf("%s begins at %d, but the checkpoint covers only what is before %d", lane, es[0].From, published[part])
-		}
-		var want []string
-		for _, s := range source[part] {
-			if s.offset >= es[0].From {
-				want = append(want, s.value)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %d records %s, want %d %s", at, len(got), lanetest.Brief(got), len(want), lanetest.Brief(want))
 			}
-		}
-		if got := w.values(lane); !slices.Equal(got, want) {
-			t.Errorf("%s: %d records %s, want %d %s", lane, len(got), lanetest.Brief(got), len(want), lanetest.Brief(want))
 		}
 	}
 }
 
+// keyOf is the key of the record of a number; every seventh has none.
+func keyOf(count int) []byte {
+	if count%7 == 0 {
+		return nil
+	}
+	return fmt.Appendf(nil, "key %d", count%23)
+}
+
+// shardOf is where the record of a value belongs.
+func shardOf(t *testing.T, shards int, value string) int {
+	t.Helper()
+	spread, err := shard.New(shards, "@key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count, err := strconv.Atoi(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, _ := spread.Of(&record.Record{Key: keyOf(count)})
+	return n
+}
+
 // publishSome is publish for at most n entries, of a lane that others write to meanwhile.
-func (w *world) publishSome(b *buffer.Buffer, lane string, n int) int64 {
+func (w *world) publishSome(b *buffer.Buffer, shard, lane string, n int) int64 {
 	w.t.Helper()
-	r := b.Reader("probe", "probe", lane, []string{lane})
+	r := b.Reader("probe", "probe", shard, []string{lane})
 	defer r.Close()
 	turn, err := r.Read(w.t.Context(), 0, 1<<20)
 	if err != nil {
@@ -180,13 +232,13 @@ func (w *world) publishSome(b *buffer.Buffer, lane string, n int) int64 {
 	m := buffer.Mark{Lane: lane}
 	for i, e := range turn.Lanes[0].Entries {
 		if i < n {
-			m.Position, m.Ms, m.Seq, m.Bytes = e.Next, e.Ms, e.Seq, e.Bytes+int64(len(e.Batches))
+			m.Position, m.Ms, m.Seq, m.Bytes = e.Next, e.Ms, e.Seq, e.End()
 		}
 	}
 	if m.Ms == 0 {
 		return 0
 	}
-	if err := b.Publish(w.t.Context(), "p", lane, []buffer.Mark{m}, time.Minute, nil); err != nil {
+	if err := b.Publish(w.t.Context(), "p", shard, []buffer.Mark{m}, time.Minute, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	return m.Position

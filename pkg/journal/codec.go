@@ -277,21 +277,20 @@ func decodeChunk(p []byte) (c chunk, err error) {
 
 // The checkpoint itself, compressed with zstd, whose checksum guards it.
 //
-//	version, K, Now, Delivered, positions (lane, position), Settings, State
+//	version, K, Now, Delivered, positions (lane, position), Settings, State; receipts (lane, ms), if there are any
 func encodeCheckpoint(c *Checkpoint) ([]byte, error) {
 	p := make([]byte, 0, 256+len(c.Settings)+len(c.State)+32*len(c.Positions))
 	p = append(p, version)
 	p = binary.AppendVarint(p, c.K)
 	p = binary.AppendVarint(p, c.Now)
 	p = binary.AppendVarint(p, c.Delivered)
-	p = binary.AppendUvarint(p, uint64(len(c.Positions)))
-	for _, lane := range slices.Sorted(maps.Keys(c.Positions)) {
-		p = appendBytes(p, lane)
-		p = binary.AppendVarint(p, c.Positions[lane])
-	}
+	p = appendPlaces(p, c.Positions)
 	p = appendBytes(p, string(c.Settings))
 	p = binary.AppendUvarint(p, uint64(len(c.State)))
 	p = append(p, c.State...)
+	if len(c.Receipts) > 0 {
+		p = appendPlaces(p, c.Receipts)
+	}
 	w, err := compressor()
 	if err != nil {
 		return nil, err
@@ -311,18 +310,37 @@ func decodeCheckpoint(z []byte) (*Checkpoint, error) {
 	d := decoder{p: p}
 	d.version()
 	c := &Checkpoint{K: d.varint(), Now: d.varint(), Delivered: d.varint()}
-	n := d.count(2)
-	c.Positions = make(map[string]int64, n)
-	for range n {
-		lane := string(d.bytes())
-		if _, twice := c.Positions[lane]; twice {
-			d.fail("a lane twice")
-		}
-		c.Positions[lane] = d.varint()
-	}
+	c.Positions = d.places()
 	c.Settings = clone(d.bytes())
 	c.State = d.bytes() // p is ours alone
+	if len(d.p) > 0 {
+		c.Receipts = d.places()
+	}
 	return c, d.end()
+}
+
+// appendPlaces appends a number for each lane, in the lanes' order.
+func appendPlaces(dst []byte, m map[string]int64) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(m)))
+	for _, lane := range slices.Sorted(maps.Keys(m)) {
+		dst = appendBytes(dst, lane)
+		dst = binary.AppendVarint(dst, m[lane])
+	}
+	return dst
+}
+
+// places reads what appendPlaces wrote.
+func (d *decoder) places() map[string]int64 {
+	n := d.count(2)
+	m := make(map[string]int64, n)
+	for range n {
+		lane := string(d.bytes())
+		if _, twice := m[lane]; twice {
+			d.fail("a lane twice")
+		}
+		m[lane] = d.varint()
+	}
+	return m
 }
 
 // Checkpoints are rare: one coder of little memory each serves all shards.

@@ -104,6 +104,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	for _, c := range []*Checkpoint{
 		{Positions: map[string]int64{}, State: []byte{}},
 		{K: 5, Now: -1, Positions: map[string]int64{"a": 1, "b": -2}, Settings: json.RawMessage(`{}`), State: bytes.Repeat([]byte("state"), 1000), Delivered: 4},
+		{K: 5, Now: 9, Positions: map[string]int64{"a": 1, "b": 2}, Receipts: map[string]int64{"b": 12, "c": 10}, State: []byte{}},
 	} {
 		z, err := encodeCheckpoint(c)
 		if err != nil {

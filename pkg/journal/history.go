@@ -33,6 +33,7 @@ type Checkpoint struct {
 	K         int64
 	Now       int64            // of the last decision
 	Positions map[string]int64 // lane → position
+	Receipts  map[string]int64 // lane → when its last record counts as received, if that is after Now
 	Settings  json.RawMessage  // that the state was made under
 	State     []byte           // window.Machine.Snapshot
 	Delivered int64            // sinks outside the transaction have acknowledged everything up to here

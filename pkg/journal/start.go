@@ -14,9 +14,11 @@ import (
 
 // Start is how a pipeline began: written once, before its first checkpoint.
 type Start struct {
-	Created    int64            `json:"created"`    // Unix milliseconds
-	Partitions int              `json:"partitions"` // of the journal: a shard's place depends on it
-	Offsets    map[string]int64 `json:"offsets"`    // per lane: the first offset to process. A lane not listed is newer: from its earliest
+	Created    int64            `json:"created"`             // Unix milliseconds
+	Partitions int              `json:"partitions"`          // of the journal: a shard's place depends on it
+	Shards     int              `json:"shards,omitempty"`    // SHARDS of the stream
+	ShardKey   string           `json:"shard_key,omitempty"` // SHARD_KEY
+	Offsets    map[string]int64 `json:"offsets"`             // per lane: the first offset to process. A lane not listed is newer: from its earliest
 }
 
 // startRecord is how it is written. Two pipelines can have names that, joined, are the same.

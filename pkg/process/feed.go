@@ -14,6 +14,7 @@ import (
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/record"
+	"github.com/windrow-io/windrow/pkg/shard"
 	"github.com/windrow-io/windrow/pkg/source"
 )
 
@@ -37,6 +38,7 @@ type span struct {
 	received   int64 // Unix milliseconds
 	batches    []byte
 	direct     *record.Record
+	refilled   bool // from the source: with records of other shards, if there are any
 	end        mark // of the entry it came from; zero for refilled ones
 }
 
@@ -68,6 +70,7 @@ type lane struct {
 	asked    bool      // for the topic, in this refill
 	rescan   bool      // to be asked of the reader before its next read
 	last     mark      // of the last entry that lies wholly before taken
+	receipt  int64     // when the last record taken counts as received, Unix milliseconds: none behind it counts as earlier
 
 	tail, high int64 // as the last read saw them; -1: unknown
 	cut        bool  // the last read left some of it
@@ -103,6 +106,9 @@ type feed struct {
 	keep    bool   // spans are to outlive the next read: replaying
 	stale   bool   // entries that lie before the position were seen: they can be trimmed
 	undec   func(r *record.Record, err error)
+
+	spread *shard.Spread // what the source has is spread over the stream's own shards by it; nil: it isn't
+	shard  int           // this one's number among them
 }
 
 // The entries a read asks for: few when they are large. An entry can't be split, so bytes are bounded by count alone.
@@ -322,7 +328,7 @@ func (f *feed) refillOne(ctx context.Context, l *lane, now int64) (err error) {
 			f.buf = batches
 		}
 		refilledRecords.Add(float64(next - l.read))
-		l.spans = append(l.spans, span{from: l.read, next: next, received: now, batches: batches})
+		l.spans = append(l.spans, span{from: l.read, next: next, received: now, batches: batches, refilled: true})
 		l.read = next
 	}
 	if l.read >= l.refillTo {
@@ -396,7 +402,7 @@ func (f *feed) decode(l *lane, s *span, proto record.Record, to int64, received 
 		if b.BaseOffset >= to {
 			return true
 		}
-		if err := f.decoder.Decode(&b, &proto, s.from, func(r *record.Record) {
+		give := func(r *record.Record) {
 			if r.Offset >= to || !more {
 				return
 			}
@@ -404,7 +410,18 @@ func (f *feed) decode(l *lane, s *span, proto record.Record, to int64, received 
 				r.Received = received(r.Offset, s.received)
 			}
 			more = yield(r)
-		}); err != nil {
+		}
+		if s.refilled && f.spread != nil {
+			err := f.spread.Batch(&f.decoder, &b, &proto, s.from, func(n int, _ bool, r *record.Record) {
+				if n == f.shard {
+					give(r)
+				}
+			})
+			if err == nil || f.shard != f.spread.Keyless() {
+				continue // what can't be decoded went to one shard, as it is
+			}
+		}
+		if err := f.decoder.Decode(&b, &proto, s.from, give); err != nil {
 			f.undecodable(l, max(b.BaseOffset, s.from), err)
 		}
 	}
@@ -436,16 +453,6 @@ func (f *feed) single() bool {
 	return !slices.ContainsFunc(f.lanes, func(l *lane) bool { return l.source.TopicPartition != f.lanes[0].source.TopicPartition })
 }
 
-// latest is when the last of what was read and not taken was received, in Unix milliseconds; 0: there is none.
-func (f *feed) latest() (ms int64) {
-	for _, l := range f.lanes {
-		if n := len(l.spans); n > 0 {
-			ms = max(ms, l.spans[n-1].received)
-		}
-	}
-	return ms
-}
-
 // drop gives back the memory of what was taken: no record given so far is used any more.
 func (f *feed) drop() {
 	switch bytes := f.decoder.Decoded(); {
@@ -458,6 +465,20 @@ func (f *feed) drop() {
 	if !f.waiting() || f.keep {
 		f.reader.Release()
 	}
+}
+
+// receipts returns, of each lane whose next record must not count as received as early as now, since when it may.
+func (f *feed) receipts(now int64) map[string]int64 {
+	var m map[string]int64
+	for _, l := range f.lanes {
+		if l.joined && l.receipt > now {
+			if m == nil {
+				m = map[string]int64{}
+			}
+			m[l.name] = l.receipt
+		}
+	}
+	return m
 }
 
 // positions returns where each joined lane was taken to.

@@ -221,11 +221,6 @@ func (o *owner) step(ctx context.Context, g got) {
 	if !o.machine.NeedsReceived() {
 		now = o.feed.clock.now()
 	}
-	if o.machine.NeedsReceived() && o.feed.single() {
-		// Nothing of the lane was received before what was just read. It must not seem so either when Redis's clock goes
-		// back in a fail-over: records would come in windows before those of the records ahead of them.
-		now = max(now, o.feed.latest())
-	}
 	now = max(now, o.now)
 	if o.feed.stale {
 		o.feed.stale, o.moved = false, true // a checkpoint trims them
@@ -346,7 +341,8 @@ func otherEnds(lanes, before []journal.Lane) bool {
 }
 
 // noteReceipts notes in d when the records were received, where the emitter looks at that. A record never counts as
-// received before the decision ahead of it.
+// received before the decision ahead of it, nor before the record ahead of it in its lane: Redis's clock may go back in a
+// fail-over, and records would come in windows before those of the records ahead of them.
 func (o *owner) noteReceipts(d *journal.Decision) func(l *lane) received {
 	return func(l *lane) received {
 		if !o.machine.NeedsReceived() {
@@ -354,7 +350,8 @@ func (o *owner) noteReceipts(d *journal.Decision) func(l *lane) received {
 		}
 		last, floor := int64(-1), o.now
 		return func(offset, ms int64) int64 {
-			if ms = max(ms, floor); ms != last {
+			l.receipt = max(l.receipt, ms, floor)
+			if ms = l.receipt; ms != last {
 				d.Receipts = append(d.Receipts, journal.Receipt{Lane: l.name, Offset: offset, Ms: ms})
 				last = ms
 			}
@@ -553,7 +550,7 @@ func (o *owner) heldBack() bool {
 
 func (o *owner) snapshot() (*journal.Checkpoint, []buffer.Mark) {
 	return &journal.Checkpoint{
-		K: o.k, Now: o.now, Positions: o.feed.positions(),
+		K: o.k, Now: o.now, Positions: o.feed.positions(), Receipts: o.feed.receipts(o.now),
 		Settings: o.w.settingsJSON, State: o.machine.Snapshot(nil),
 	}, o.feed.marks()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/windrow-io/windrow/internal/fault"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/journal"
+	"github.com/windrow-io/windrow/pkg/shard"
 	"github.com/windrow-io/windrow/pkg/source"
 )
 
@@ -111,21 +113,18 @@ func (p *positions) commit(ctx context.Context, marks map[string][]buffer.Mark) 
 	if err != nil {
 		return err
 	}
-	if ok && settings.Group == p.w.o.Settings.Pipeline || settings.Shards > 0 {
+	if ok && settings.Group == p.w.o.Settings.Pipeline {
 		return nil
 	}
-	topics := map[string][]kafka.OffsetCommit{}
-	for _, ms := range marks {
-		for _, m := range ms {
-			if m.Lane == buffer.DirectLane {
-				continue
-			}
-			l, err := source.ParseLane(m.Lane)
-			if err != nil {
-				return err
-			}
-			topics[l.Topic] = append(topics[l.Topic], kafka.OffsetCommit{Partition: int(l.Partition), Offset: m.Position, Metadata: p.w.metadata()})
+	at := ownPositions(marks)
+	if settings.Shards > 0 {
+		if at, err = p.leastPositions(ctx, settings.Shards); err != nil {
+			return err
 		}
+	}
+	topics := map[string][]kafka.OffsetCommit{}
+	for tp, offset := range at {
+		topics[tp.Topic] = append(topics[tp.Topic], kafka.OffsetCommit{Partition: int(tp.Partition), Offset: offset, Metadata: p.w.metadata()})
 	}
 	if len(topics) == 0 {
 		return nil
@@ -144,6 +143,64 @@ func (p *positions) commit(ctx context.Context, marks map[string][]buffer.Mark) 
 		}
 	}
 	return err
+}
+
+// ownPositions are the positions in the last epoch of each partition, whose lane is in one shard.
+func ownPositions(marks map[string][]buffer.Mark) map[source.TopicPartition]int64 {
+	at := map[source.TopicPartition]int64{}
+	for _, ms := range marks {
+		for lane, position := range lastEpochs(slices.Values(ms)) {
+			at[lane.TopicPartition] = position
+		}
+	}
+	return at
+}
+
+// leastPositions are the least positions of all shards of the stream in the last epoch of each partition. Those that have
+// lanes of it without a position are left out. The worker of the shard 0 shows them for all.
+func (p *positions) leastPositions(ctx context.Context, shards int) (map[source.TopicPartition]int64, error) {
+	if p.w.slot(shard.Name(0)) == nil {
+		return nil, nil
+	}
+	least, have := map[source.Lane]int64{}, map[source.Lane]int{}
+	for i := range shards {
+		all, err := p.w.o.Buffer.Marks(ctx, shard.Name(i))
+		if err != nil {
+			return nil, err
+		}
+		for lane, position := range lastEpochs(maps.Values(all[p.w.o.Settings.Pipeline])) {
+			if have[lane]++; have[lane] == 1 || position < least[lane] {
+				least[lane] = position
+			}
+		}
+	}
+	at := map[source.TopicPartition]int64{}
+	for lane, position := range least {
+		if have[lane] == shards {
+			at[lane.TopicPartition] = position
+		}
+	}
+	return at, nil
+}
+
+// lastEpochs are the positions of a shard in the last epoch of each partition.
+func lastEpochs(marks iter.Seq[buffer.Mark]) map[source.Lane]int64 {
+	last := map[source.TopicPartition]source.Lane{}
+	at := map[source.Lane]int64{}
+	for m := range marks {
+		l, err := source.ParseLane(m.Lane)
+		if err != nil || m.Lane == buffer.DirectLane {
+			continue
+		}
+		if before, ok := last[l.TopicPartition]; ok {
+			if before.Epoch > l.Epoch {
+				continue
+			}
+			delete(at, before)
+		}
+		last[l.TopicPartition], at[l] = l, m.Position
+	}
+	return at
 }
 
 // metadata marks the group's offsets as the positions of a pipeline with this journal.
@@ -170,25 +227,14 @@ func (p *positions) journaled(ctx context.Context) (pipelines []string, err erro
 // startOf returns where the pipeline starts in a lane: as it was fixed when the pipeline first ran; lanes that came up
 // later from their first record.
 func (w *Worker) startOf(ctx context.Context, lane string) (int64, error) {
-	p := w.positions
-	if err := p.starting.Acquire(ctx, 1); err != nil {
-		return 0, err
-	}
-	defer p.starting.Release(1)
-	if p.start == nil {
-		s, err := w.journal.Start(ctx, w.proposeStart)
-		if err != nil {
-			return 0, fmt.Errorf("read how the pipeline began: %w", err)
-		}
-		p.start = &s
-	}
-	return p.start.Offsets[lane], nil
+	s, err := w.began(ctx)
+	return s.Offsets[lane], err
 }
 
 // proposeStart resolves KAFKA_START for all partitions of the stream's topics at this moment. It refuses to begin a
 // pipeline that is known to have begun before: its journal is gone, and everything would be processed twice.
 func (w *Worker) proposeStart(ctx context.Context) (journal.Start, error) {
-	settings, _, err := w.o.Buffer.Settings(ctx)
+	settings, known, err := w.o.Buffer.Settings(ctx)
 	if err != nil {
 		return journal.Start{}, err
 	}
@@ -213,9 +259,12 @@ func (w *Worker) proposeStart(ctx context.Context) (journal.Start, error) {
 			names[l.Topic] = true
 		}
 	}
-	s := journal.Start{Created: time.Now().UnixMilli(), Offsets: map[string]int64{}}
+	s := journal.Start{Created: time.Now().UnixMilli(), Shards: settings.Shards, ShardKey: settings.ShardKey, Offsets: map[string]int64{}}
 	if len(names) == 0 {
 		return s, nil
+	}
+	if !known {
+		return s, fmt.Errorf("the stream %s has no settings: redis has lost them, and ingest writes them again", w.o.Settings.Stream)
 	}
 	topics, err := w.o.Source.Topics(ctx, slices.Sorted(maps.Keys(names))...)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/record"
+	"github.com/windrow-io/windrow/pkg/shard"
 	"github.com/windrow-io/windrow/pkg/source"
 	"github.com/windrow-io/windrow/pkg/window"
 )
@@ -26,21 +27,21 @@ var (
 
 // takeover makes an owner of the shard, by the same path whatever happened before: fence, read the journal back, replay
 // its decisions, go on after the last. The shard's lease must be held.
-func (w *Worker) takeover(ctx context.Context, shard string, lanes []string) (o *owner, err error) {
+func (w *Worker) takeover(ctx context.Context, name string, lanes []string) (o *owner, err error) {
 	begin := time.Now()
-	log := w.log.With(zap.String("shard", shard))
-	marks, err := w.o.Buffer.Marks(ctx, shard)
+	log := w.log.With(zap.String("shard", name))
+	marks, err := w.o.Buffer.Marks(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("read the published positions: %w", err)
 	}
 	own := marks[w.o.Settings.Pipeline]
-	stream, _, err := w.o.Buffer.Settings(ctx)
+	stream, known, err := w.o.Buffer.Settings(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the stream's settings: %w", err)
 	}
-	jo, history, err := w.journal.Take(ctx, shard, hint(own), func(ctx context.Context) error {
-		held, err := w.o.Buffer.RenewLeases(ctx, w.o.Settings.Pipeline, []string{shard}, w.o.Name, w.o.LeaseTTL)
-		if err == nil && !held[shard] {
+	jo, history, err := w.journal.Take(ctx, name, hint(own), func(ctx context.Context) error {
+		held, err := w.o.Buffer.RenewLeases(ctx, w.o.Settings.Pipeline, []string{name}, w.o.Name, w.o.LeaseTTL)
+		if err == nil && !held[name] {
 			err = errLease
 		}
 		return err
@@ -48,14 +49,29 @@ func (w *Worker) takeover(ctx context.Context, shard string, lanes []string) (o 
 	if err != nil {
 		return nil, fmt.Errorf("take the journal over: %w", err)
 	}
+	if history.Checkpoint == nil {
+		for lane, m := range own {
+			if m.Journal > 0 {
+				return nil, w.journalLost(lane, m.Position)
+			}
+		}
+	}
+	spread, err := w.spread(ctx, name, stream, known)
+	if err != nil {
+		return nil, err
+	}
 	o = &owner{
-		w: w, shard: shard, log: log, journal: jo,
+		w: w, shard: name, log: log, journal: jo,
 		handling: newHandling(w),
 	}
 	o.feed = &feed{
-		reader: w.o.Buffer.Reader(w.o.Settings.Pipeline, w.o.Name, shard, nil),
-		refill: w.refill[stream.Isolation != "read_uncommitted"], log: log, lost: w.lost, id: func(ctx context.Context, lane string) source.ID { return w.topicOf(ctx, shard, lane) }, count: firstCount, clock: &clock{},
-		undec: func(r *record.Record, err error) { o.reject(r, "undecodable", err) },
+		reader: w.o.Buffer.Reader(w.o.Settings.Pipeline, w.o.Name, name, nil),
+		refill: w.refill[stream.Isolation != "read_uncommitted"], log: log, lost: w.lost, id: func(ctx context.Context, lane string) source.ID { return w.topicOf(ctx, name, lane) }, count: firstCount, clock: &clock{},
+		undec:  func(r *record.Record, err error) { o.reject(r, "undecodable", err) },
+		spread: spread,
+	}
+	if spread != nil {
+		o.feed.shard, _ = shard.Number(name)
 	}
 	reader := o.feed.reader
 	defer func() {
@@ -66,7 +82,7 @@ func (w *Worker) takeover(ctx context.Context, shard string, lanes []string) (o 
 	o.group = o.newGroup()
 	o.free = append(o.free, o.newGroup())
 	if history.Checkpoint == nil {
-		err = o.begin(ctx, own, lanes)
+		err = o.begin(ctx, lanes)
 	} else {
 		err = o.resume(ctx, history, lanes)
 	}
@@ -100,12 +116,7 @@ func hint(own map[string]buffer.Mark) (offset int64) {
 }
 
 // begin starts a shard that the pipeline never worked on. Its first checkpoint fixes where.
-func (o *owner) begin(ctx context.Context, own map[string]buffer.Mark, lanes []string) (err error) {
-	for lane, m := range own {
-		if m.Journal > 0 {
-			return o.w.journalLost(lane, m.Position)
-		}
-	}
+func (o *owner) begin(ctx context.Context, lanes []string) (err error) {
 	if err := o.addLanes(ctx, nil, lanes); err != nil {
 		return err
 	}
@@ -164,6 +175,11 @@ func (o *owner) resume(ctx context.Context, h *journal.History, lanes []string) 
 	}
 	if err := o.addLanes(ctx, h.Checkpoint.Positions, lanes); err != nil {
 		return err
+	}
+	for lane, ms := range h.Checkpoint.Receipts {
+		if l := o.feed.lane(lane); l != nil {
+			l.receipt = ms
+		}
 	}
 	o.replaying, o.feed.keep = true, true
 	for i := range h.Decisions {
@@ -254,7 +270,8 @@ func repeatReceipts(d *journal.Decision) func(l *lane) received {
 			for len(rs) > 1 && rs[1].Offset <= offset {
 				rs = rs[1:]
 			}
-			return rs[0].Ms
+			l.receipt = rs[0].Ms
+			return l.receipt
 		}
 	}
 }

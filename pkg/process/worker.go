@@ -72,7 +72,8 @@ type Worker struct {
 	positions    *positions
 	processor    *processor // nil: there is no handler
 	reach        reach
-	goal         *goal // nil: there is none
+	hint         sync.Once // about its keys
+	goal         *goal     // nil: there is none
 
 	mu    sync.Mutex
 	slots map[string]*slot

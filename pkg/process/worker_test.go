@@ -95,15 +95,21 @@ func (r *rig) buffer() *buffer.Buffer {
 	return b
 }
 
-func (r *rig) ingest() {
+func (r *rig) ingest() { r.ingestShards(0, "") }
+
+// ingestShards runs an ingest with SHARDS until the test ends, or stop is called.
+func (r *rig) ingestShards(shards int, key string) (stop func()) {
 	b := r.buffer()
 	c := wire.New(wire.Config{Brokers: r.brokers, ClientID: "ingest"})
-	in, err := ingest.New(ingest.Options{Cluster: c, Buffer: b, Topics: "in", Group: "s", ReadCommitted: true, Conditions: &conditions{}, Logger: r.log})
+	in, err := ingest.New(ingest.Options{Cluster: c, Buffer: b, Topics: "in", Group: "s", ReadCommitted: true, Shards: shards, ShardKey: key,
+		Conditions: &conditions{}, Logger: r.log})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
 	r.wg.Go(func() {
+		defer close(done)
 		if err := in.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			r.t.Errorf("ingest: %v", err)
 		}
@@ -111,6 +117,7 @@ func (r *rig) ingest() {
 		c.Close()
 	})
 	r.t.Cleanup(cancel)
+	return func() { cancel(); <-done }
 }
 
 // running is a worker under test.

@@ -22,6 +22,7 @@ type Builder struct {
 	compressed []byte // the batch as sealed with a codec
 
 	count      int
+	base, next int64 // the first record's offset; the next one's distance from it
 	first, max int64 // timestamps, Unix milliseconds
 }
 
@@ -49,6 +50,19 @@ func (b *Builder) AddRecord(timestamp int64, r *Record) {
 	b.plain = append(b.plain, r.headers...)
 }
 
+// Keep appends r under its own timestamp and offset, which must lie behind that of the record before, by less than 2^31
+// in all: what was taken apart becomes a batch again. It does not go with the other ways to add records.
+func (b *Builder) Keep(r *Record) {
+	first := b.count == 0
+	if !first {
+		b.next = r.Offset - b.base
+	}
+	b.AddRecord(r.Timestamp, r)
+	if first {
+		b.base = r.Offset
+	}
+}
+
 // AddFunc appends a record whose value is written in place: value gets the batch's memory and appends exactly size bytes.
 func (b *Builder) AddFunc(timestamp int64, key []byte, size int, value func(dst []byte) []byte, headers ...Header) {
 	b.beginValue(timestamp, key, varintLen(int64(size))+size, HeadersSize(headers...))
@@ -72,9 +86,10 @@ func (b *Builder) beginValue(timestamp int64, key []byte, value, headers int) {
 	if b.count == 0 {
 		b.plain = append(b.plain[:0], make([]byte, HeaderLen)...)
 		b.first, b.max = timestamp, timestamp
+		b.base, b.next = 0, 0
 	}
 	b.max = max(b.max, timestamp)
-	since, delta := timestamp-b.first, int64(b.count)
+	since, delta := timestamp-b.first, b.next
 	length := 1 + varintLen(since) + varintLen(delta) + sizedLen(key) + value + headers
 
 	b.reserve(length + binary.MaxVarintLen64)
@@ -84,6 +99,7 @@ func (b *Builder) beginValue(timestamp int64, key []byte, value, headers int) {
 	p = appendVarint(p, delta)
 	b.plain = appendSized(p, key)
 	b.count++
+	b.next = delta + 1
 }
 
 // doubled is the size in bytes up to which a batch's memory grows by powers of two. Batches end by it as a rule, and append,
@@ -142,12 +158,12 @@ func (b *Builder) Seal(p Producer, sequence int32, transactional bool, codec Cod
 	if transactional {
 		attributes |= attributeTransactional
 	}
-	binary.BigEndian.PutUint64(h[atBaseOffset:], 0) // the broker sets it
+	binary.BigEndian.PutUint64(h[atBaseOffset:], uint64(b.base)) // the broker sets it, unless there is none in between
 	binary.BigEndian.PutUint32(h[atLength:], uint32(len(h)-atLeaderEpoch))
 	binary.BigEndian.PutUint32(h[atLeaderEpoch:], math.MaxUint32) // -1: the broker sets it
 	h[atMagic] = magic
 	binary.BigEndian.PutUint16(h[atAttributes:], attributes)
-	binary.BigEndian.PutUint32(h[atLastOffsetDelta:], uint32(b.count-1))
+	binary.BigEndian.PutUint32(h[atLastOffsetDelta:], uint32(b.next-1))
 	binary.BigEndian.PutUint64(h[atFirstTimestamp:], uint64(b.first))
 	binary.BigEndian.PutUint64(h[atMaxTimestamp:], uint64(b.max))
 	binary.BigEndian.PutUint64(h[atProducerID:], uint64(p.ID))

@@ -153,3 +153,46 @@ func TestBuildAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for 1,000 records", n)
 	}
 }
+
+// A batch that is taken apart and kept again, in part, has the records of that part at their own places.
+func TestKeptRecordsKeepTheirPlaces(t *testing.T) {
+	eachCodec(t, func(t *testing.T, c Codec) {
+		var b Builder
+		for round := range 2 {
+			b.Reset()
+			var want []Record
+			offset := int64(1<<40 + round)
+			for i, r := range someRecords() {
+				r.Topic, r.Partition, r.Received = "t", 5, 0
+				r.Offset, r.Timestamp = offset, 1700000000000-int64(i)
+				offset += int64(i*i) + 1
+				b.Keep(&r)
+				want = append(want, r)
+			}
+			p, err := b.Seal(Producer{ID: -1, Epoch: -1}, -1, false, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch, rest, err := ParseBatch(p)
+			if err != nil || len(rest) > 0 || batch.CheckCRC() != nil || batch.BaseOffset != want[0].Offset || batch.Next() != want[len(want)-1].Offset+1 {
+				t.Fatalf("%+v, rest %d, %v", batch, len(rest), err)
+			}
+			read, ok := franz(p, true)
+			if !ok || len(read) != len(want) {
+				t.Fatalf("franz-go reads %d records, want %d", len(read), len(want))
+			}
+			for i := range want {
+				sameAsFranz(t, &want[i], read[i])
+			}
+		}
+		b.Reset()
+		b.Add(1, nil, nil)
+		p, err := b.Seal(Producer{}, 0, false, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if batch, _, err := ParseBatch(p); err != nil || batch.BaseOffset != 0 || batch.LastOffsetDelta != 0 {
+			t.Fatalf("after them: %+v, %v", batch, err)
+		}
+	})
+}
