@@ -91,9 +91,6 @@ func newPlan(r *rand.Rand) plan {
 		p.direct, p.lose = true, 0
 	}
 	p.settings = newSettings(r)
-	if r.IntN(4) == 0 {
-		p.shards = 1 + r.IntN(3)
-	}
 	return p
 }
 

@@ -111,6 +111,10 @@ func newWorld(seed uint64, trace io.Writer) *world {
 		wake: make(chan struct{}, 1), timer: time.NewTimer(time.Hour), trace: trace, counts: map[string]int{},
 	}
 	w.plan = newPlan(w.rnd)
+	// Every third seed behind those that the rules are broken with: these shall find what they found.
+	if seed > brokenWithin && seed%3 == 0 {
+		w.plan.shards = 1 + int(seed/3%3)
+	}
 	w.redis, w.kafka, w.mongo = newRedis(w), newKafka(w), newMongo(w)
 	w.check = newChecker(w)
 	return w
