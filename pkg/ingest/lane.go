@@ -212,6 +212,10 @@ func (l *lane) create() error {
 	if _, err := l.in.buffer.Claim(l.in.hard, l.in.settings()); err != nil {
 		return err
 	}
+	next, err := l.begin() // known before the lane is, to whoever sees it
+	if err != nil {
+		return err
+	}
 	for _, b := range l.branches {
 		if b.exists {
 			continue
@@ -219,15 +223,7 @@ func (l *lane) create() error {
 		if err := l.in.buffer.Register(l.in.hard, b.shard, l.name.String()); err != nil {
 			return err
 		}
-	}
-	next, err := l.begin()
-	if err != nil {
-		return err
-	}
-	for _, b := range l.branches {
-		if !b.exists {
-			b.next = next
-		}
+		b.next = next
 	}
 	return nil
 }
@@ -267,7 +263,7 @@ func (l *lane) choose(id source.ID) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errSource, err)
 	}
-	if n := noteOf(c); ok && n.Epoch >= epoch {
+	if n := source.NoteOf(c); ok && n.Epoch >= epoch {
 		if epoch = n.Epoch; differ(n.Topic, idText(id)) {
 			epoch++
 		}
@@ -291,7 +287,8 @@ func (l *lane) epoch() {
 // begin returns where a lane without a tail begins.
 func (l *lane) begin() (int64, error) {
 	c, ok, err := l.in.offsets.committed(l.in.hard, l.tp)
-	switch n := noteOf(c); {
+	n := source.NoteOf(c)
+	switch {
 	case err != nil:
 		return 0, fmt.Errorf("%w: %w", errSource, err)
 	case l.cutAt != nil:
@@ -310,7 +307,7 @@ func (l *lane) begin() (int64, error) {
 		}
 		c.Offset = at[l.tp.Partition]
 	}
-	c.Metadata = note{Epoch: l.name.Epoch, Topic: l.topic}.String()
+	c.Metadata = source.Note{Epoch: l.name.Epoch, Topic: l.topic, Starts: n.WithStart(l.name.Epoch, c.Offset)}.String()
 	if err := l.in.offsets.set(l.in.hard, l.tp, c); err != nil {
 		return 0, fmt.Errorf("%w: %w", errSource, err)
 	}

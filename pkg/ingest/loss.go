@@ -71,7 +71,7 @@ func (l *lane) overtaken(first, end int64) error {
 		return fmt.Errorf("%w: %w", errSource, err)
 	}
 	unread := l.next
-	if n := noteOf(c); ok && n.Epoch == l.name.Epoch && !differ(n.Topic, l.topic) {
+	if n := source.NoteOf(c); ok && n.Epoch == l.name.Epoch && !differ(n.Topic, l.topic) {
 		unread = max(unread, c.Offset)
 	}
 	if unread < first {

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -20,23 +19,6 @@ import (
 
 // commitEvery is how often the pipelines' positions are committed and what Redis should know is checked.
 const commitEvery = 2 * time.Second
-
-// note is the metadata of a committed offset: the lane's epoch, which Redis may have lost, and the topic it belongs to.
-type note struct {
-	Epoch int    `json:"epoch,omitempty"`
-	Topic string `json:"topic,omitempty"` // its id
-}
-
-func (n note) String() string {
-	b, _ := json.Marshal(n) // of an int and a string
-	return string(b)
-}
-
-// noteOf reads the metadata of a commit; what another program wrote there is no note.
-func noteOf(c source.Committed) (n note) {
-	_ = json.Unmarshal([]byte(c.Metadata), &n)
-	return n
-}
 
 // idText is a topic's id as text, empty if the cluster has none.
 func idText(id source.ID) string {
@@ -104,7 +86,7 @@ func (o *offsets) start(ctx context.Context, tp source.TopicPartition) (source.C
 			continue
 		}
 		for p, offset := range at {
-			fresh[source.TopicPartition{Topic: name, Partition: p}] = source.Committed{Offset: offset, Metadata: note{Topic: idText(t.ID)}.String()}
+			fresh[source.TopicPartition{Topic: name, Partition: p}] = source.Committed{Offset: offset, Metadata: source.Note{Topic: idText(t.ID)}.String()}
 		}
 		in.log.Info("starting with a topic", zap.String("topic", name), zap.Stringer("at", start), zap.Int32s("partitions", missing))
 	}
@@ -187,7 +169,7 @@ func (o *offsets) publish(ctx context.Context) error {
 			continue
 		}
 		before, ok := o.known[l.tp]
-		was := noteOf(before)
+		was := source.NoteOf(before)
 		if ok && (was.Epoch > at.lane.Epoch || was.Epoch == at.lane.Epoch && before.Offset >= at.next) {
 			continue // committed to the end, or not ours to commit any more
 		}
@@ -198,7 +180,7 @@ func (o *offsets) publish(ctx context.Context) error {
 		if least < 0 || ok && was.Epoch == at.lane.Epoch && least <= before.Offset {
 			continue
 		}
-		due[l.tp] = source.Committed{Offset: least, Metadata: note{Epoch: at.lane.Epoch, Topic: at.topic}.String()}
+		due[l.tp] = source.Committed{Offset: least, Metadata: source.Note{Epoch: at.lane.Epoch, Topic: at.topic, Starts: was.Starts}.String()}
 	}
 	if len(due) == 0 {
 		return nil

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -225,10 +226,29 @@ func (p *positions) journaled(ctx context.Context) (pipelines []string, err erro
 }
 
 // startOf returns where the pipeline starts in a lane: as it was fixed when the pipeline first ran; lanes that came up
-// later from their first record.
+// later from their first record. That of a partition's later epoch ingest has noted with the offset it commits: after an
+// unclean election it is where the source had ended, and what is before belongs to the lane before.
 func (w *Worker) startOf(ctx context.Context, lane string) (int64, error) {
 	s, err := w.began(ctx)
-	return s.Offsets[lane], err
+	if err != nil {
+		return 0, err
+	}
+	if at, ok := s.Offsets[lane]; ok || lane == buffer.DirectLane {
+		return at, nil
+	}
+	l, err := source.ParseLane(lane)
+	if err != nil || l.Epoch == 0 {
+		return 0, err
+	}
+	stream, _, err := w.o.Buffer.Settings(ctx)
+	if err != nil {
+		return 0, err
+	}
+	committed, err := source.FetchCommitted(ctx, w.o.Source, cmp.Or(stream.Group, w.o.Settings.Stream), []source.TopicPartition{l.TopicPartition})
+	if err != nil {
+		return 0, fmt.Errorf("where lane %s begins: %w", lane, err)
+	}
+	return source.NoteOf(committed[l.TopicPartition]).Starts[l.Epoch], nil
 }
 
 // proposeStart resolves KAFKA_START for all partitions of the stream's topics at this moment. It refuses to begin a
