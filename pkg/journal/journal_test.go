@@ -417,6 +417,28 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// Names that, joined, are the same have the same topic and transactional ids: the second pipeline does not start.
+func TestNamesThatCollide(t *testing.T) {
+	ctx := t.Context()
+	w := newWorld(t, Options{})
+	first, err := Open(ctx, w.cluster, Options{Topic: "windrow.s.p.q.journal", Stream: "s.p", Pipeline: "q", Partitions: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Start(ctx, func(context.Context) (Start, error) { return Start{}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(ctx, w.cluster, Options{Topic: "windrow.s.p.q.journal", Stream: "s", Pipeline: "p.q", Partitions: 1})
+	if !errors.Is(err, ErrTopic) {
+		t.Fatalf("the second pipeline: %v", err)
+	}
+	for _, words := range []string{"stream s.p, pipeline q", "stream s, pipeline p.q", "another PIPELINE"} {
+		if !strings.Contains(err.Error(), words) {
+			t.Errorf("the error does not say %q: %v", words, err)
+		}
+	}
+}
+
 func TestOpen(t *testing.T) {
 	ctx := t.Context()
 	w := newWorld(t, Options{})
