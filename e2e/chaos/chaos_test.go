@@ -82,6 +82,7 @@ func play(t *testing.T, s scenario) {
 		r.result.Seconds = time.Since(begin).Seconds()
 		if r.meters != nil {
 			r.result.Memory, r.result.Throughput = r.meters.curves()
+			r.result.Busy = r.meters.busy()
 		}
 		r.result.Verdict = passed
 		if t.Failed() {

@@ -97,6 +97,14 @@ func (t Tally) LostText() string {
 // Unexpected is how many records were lost, but not on purpose.
 func (t Tally) Unexpected() int { return t.Lost - t.Due }
 
+// Busy is the mean load of each core, of the scenario where it was the highest.
+func (r Report) Busy() (most float64) {
+	for _, s := range r.Scenarios {
+		most = max(most, s.Busy)
+	}
+	return most
+}
+
 // Strikes is the number of faults injected.
 func (r Report) Strikes() (n int) {
 	for _, s := range r.Scenarios {
@@ -107,7 +115,7 @@ func (r Report) Strikes() (n int) {
 
 func (r Report) markdown() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "# Chaos\n\n%d scenarios, %d failed. Kafka %s; %s; %s.\n\n", len(r.Scenarios), r.Failed(), r.Kafka, r.Machine, r.Began.UTC().Format(time.RFC3339))
+	fmt.Fprintf(&b, "# Chaos\n\n%d scenarios, %d failed. Kafka %s; %s, with a load of up to %.1f a core; %s.\n\n", len(r.Scenarios), r.Failed(), r.Kafka, r.Machine, r.Busy(), r.Began.UTC().Format(time.RFC3339))
 	b.WriteString("| scenario | expects | faults | records in | windows out | lost | twice | recovery, s | verdict |\n|---|---|---:|---:|---:|---:|---:|---:|---|\n")
 	for _, s := range r.Scenarios {
 		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %s | %d | %.1f | %s |\n", s.Name, s.Expects, len(s.Faults), s.In, s.Windows, s.LostText(), s.Twice, s.Recovery, s.Verdict)

@@ -83,6 +83,7 @@ type Result struct {
 	Notes    []string `json:"notes,omitempty"`
 	Seconds  float64  `json:"seconds"`
 	Recovery float64  `json:"recovery"` // the longest
+	Busy     float64  `json:"busy"`     // the machine's mean load for each core
 	Faults   []Fault  `json:"faults"`
 	Tally
 	Takeover   *Takeover `json:"takeover,omitempty"`
@@ -157,6 +158,7 @@ func (r *run) sample(ctx context.Context) {
 		if n, err := server.Memory(ctx, c); err == nil {
 			r.meters.add("redis", float64(n), limits["redis"])
 		}
+		r.meters.load()
 		records := r.watch.held()
 		now := time.Now()
 		r.meters.add(throughput, float64(records-before)/now.Sub(at).Seconds(), 0)

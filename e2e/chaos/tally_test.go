@@ -87,7 +87,7 @@ func TestReportShowsEverything(t *testing.T) {
 	dir := t.TempDir()
 	results := []Result{
 		{
-			Name: "a story", Does: "something is done", Expects: exactlyOnce, Verdict: passed, Recovery: 1.5,
+			Name: "a story", Does: "something is done", Expects: exactlyOnce, Verdict: passed, Recovery: 1.5, Busy: 1.3,
 			Faults:     []Fault{{Seconds: 2, What: "<a fault>", Lasted: 0.5, Recovered: 1.5}},
 			Tally:      Tally{In: 12345, Windows: 246},
 			Memory:     []Curve{{Name: "redis", Limit: 6 << 20, Points: []Point{{0, 1 << 20}, {1, 4 << 20}}}, {Name: "far", Limit: 99 << 20, Points: []Point{{0, 1 << 20}}}},
@@ -109,7 +109,7 @@ func TestReportShowsEverything(t *testing.T) {
 	for file, wants := range map[string][]string{
 		"report.json": {`"name": "a story"`, `"lost": 1`, `"recovered": 1.5`, `"lasted": 0.5`},
 		"report.md":   {"3 scenarios, 1 failed", "| a story | exactly once | 1 | 12345 | 246 | 0 | 0 | 1.5 | passed |", "**wrong**: a record is lost"},
-		"report.html": {"a story", "&lt;a fault&gt;", "limit of redis", "2 of 3", `d="M0 130L460 `, "a record is lost", "12\u202f345", "2\u202f000, as expected", "and 2\u202f000 on purpose", "worst 4.8 s", "4 MiB of 6 MiB", "1 MiB of 99 MiB"},
+		"report.html": {"a story", "&lt;a fault&gt;", "limit of redis", "2 of 3", `d="M0 130L460 `, "a record is lost", "12\u202f345", "2\u202f000, as expected", "and 2\u202f000 on purpose", "worst 4.8 s", "4 MiB of 6 MiB", "up to 1.3 a core", "1 MiB of 99 MiB"},
 	} {
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -147,11 +149,40 @@ type Curve struct {
 // throughput is the curve of the records whose windows came, a second.
 const throughput = "records/s"
 
-// meters sample the memory of programs and of Redis, and the throughput.
+// meters sample the memory of programs and of Redis, the throughput, and how busy the machine is.
 type meters struct {
 	begin time.Time
 	mu    sync.Mutex
 	of    map[string]*Curve
+	loads []float64
+}
+
+// load samples the machine's load: how many processes want a core.
+func (m *meters) load() {
+	text, err := os.ReadFile("/proc/loadavg")
+	var lately float64
+	if err != nil {
+		return // not Linux
+	}
+	if _, err := fmt.Sscan(string(text), &lately); err == nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.loads = append(m.loads, lately)
+	}
+}
+
+// busy is the mean load for each core; beyond 2 or so, times tell of the machine.
+func (m *meters) busy() float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.loads) == 0 {
+		return 0
+	}
+	total := 0.0
+	for _, l := range m.loads {
+		total += l
+	}
+	return total / float64(len(m.loads)*runtime.NumCPU())
 }
 
 func (m *meters) add(name string, value, limit float64) {
