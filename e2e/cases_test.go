@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -229,10 +230,13 @@ func TestCase05SlowProcessingInParallel(t *testing.T) {
 		})
 	})
 	w.Produce(partitions, size, n)
-	type result struct {
-		lab.Window
+	type call struct { // of the handler
 		Worker       int
 		Began, Ended int64
+	}
+	type result struct {
+		lab.Window
+		call
 	}
 	out := w.Kafka.Consume(t, w.Out)
 	out.Until(job.Patience, "all windows", func() bool { return len(out.Records) >= partitions*n/size })
@@ -243,7 +247,7 @@ func TestCase05SlowProcessingInParallel(t *testing.T) {
 	perPartition := map[int32][]result{}
 	for _, r := range out.ToEnd() {
 		var res result
-		if err := json.Unmarshal(r.Value, &res); err != nil {
+		if err := errors.Join(json.Unmarshal(r.Value, &res.Window), json.Unmarshal(r.Value, &res.call)); err != nil {
 			t.Fatalf("%v: %.300s", err, r.Value)
 		}
 		results = append(results, res)
