@@ -97,13 +97,19 @@ type Process struct {
 	WindowOffset   time.Duration `envconfig:"WINDOW_OFFSET" desc:"windows begin this long after the multiples of their length, or after the calendar's units (tumbling, sliding); may be negative"`
 	WindowTimeout  time.Duration `envconfig:"WINDOW_TIMEOUT" min:"1ms" desc:"emit a window that is not full (count, bytes, relaxed) this long after its first record; unset: it waits"`
 	WindowKey      string        `envconfig:"WINDOW_KEY" ref:"true" desc:"field by whose values the records are windowed apart; unset: all records of a shard together"`
+	MaxKeys        int           `envconfig:"MAX_KEYS" default:"0" min:"0" desc:"keys of a shard that may have open windows: for one more, the window of the key that got a record the longest ago is emitted early; 0: STATE_MAX_BYTES alone bounds them"`
+	KeyTimeout     time.Duration `envconfig:"KEY_TIMEOUT" min:"1ms" desc:"emit what waits for a key that nothing came for so long (count, bytes, expr, your own); unset: it waits"`
+	OrderBy        string        `envconfig:"ORDER_BY" desc:"field that the records of a window are put in order by, and asc or desc, as in temperature desc; unset: as they came"`
 	EmitEmpty      bool          `envconfig:"EMIT_EMPTY" default:"false" desc:"whether time windows without records are emitted"`
 
-	Filter      string `envconfig:"FILTER" desc:"expression that says whether a record is wanted, as in value.temperature > 20; unset: all are"`
-	Map         string `envconfig:"MAP" desc:"expression that makes the new value of a record, after FILTER and before all else, as in {id: value.id, celsius: (value.f - 32) / 1.8}; unset: it stays as it came"`
-	Aggregate   string `envconfig:"AGGREGATE" desc:"what windows are written as, in place of their records: a list of count() sum(f) avg(f) min(f) max(f) stddev(f) first(f) last(f) distinct(f) distinct_approx(f) p50(f) to p99.9(f) top(f, n) collect(f), each of a field and with or without a name, as in count() as n, avg(temperature)"`
-	WindowQuery string `envconfig:"WINDOW_QUERY" desc:"expression that picks the records of the next window from those that wait (expr), as in take(records, 10)"`
-	WindowReady string `envconfig:"WINDOW_READY" desc:"expression that says whether that window is to be emitted now (expr), as in len(window) == 10"`
+	Filter       string        `envconfig:"FILTER" desc:"expression that says whether a record is wanted, as in value.temperature > 20; unset: all are"`
+	Map          string        `envconfig:"MAP" desc:"expression that makes the new value of a record, after FILTER and before all else, as in {id: value.id, celsius: (value.f - 32) / 1.8}; unset: it stays as it came"`
+	Dedupe       string        `envconfig:"DEDUPE" ref:"true" desc:"field whose values tell records apart: one with a value that came before within DEDUPE_WITHIN is dropped; unset: all are taken"`
+	DedupeWithin time.Duration `envconfig:"DEDUPE_WITHIN" min:"1ms" desc:"how long a value of DEDUPE is remembered, by the clock, or by event time if the emitter goes by that"`
+	DedupeMax    *int          `envconfig:"DEDUPE_MAX" derived:"100000" min:"1" desc:"how many values of DEDUPE a shard remembers at most; beyond, the one that came first is forgotten"`
+	Aggregate    string        `envconfig:"AGGREGATE" desc:"what windows are written as, in place of their records: a list of count() sum(f) avg(f) min(f) max(f) stddev(f) first(f) last(f) distinct(f) distinct_approx(f) p50(f) to p99.9(f) top(f, n) collect(f), each of a field and with or without a name, as in count() as n, avg(temperature)"`
+	WindowQuery  string        `envconfig:"WINDOW_QUERY" desc:"expression that picks the records of the next window from those that wait (expr), as in take(records, 10)"`
+	WindowReady  string        `envconfig:"WINDOW_READY" desc:"expression that says whether that window is to be emitted now (expr), as in len(window) == 10"`
 
 	EventTime       string         `envconfig:"EVENT_TIME" derived:"@timestamp" ref:"true" desc:"field that tells when a record's event happened (emitters by event time)"`
 	EventTimeFormat string         `envconfig:"EVENT_TIME_FORMAT" derived:"auto" desc:"how it is written: auto, s, ms, us, ns, or a layout of Go's, as in 02.01.2006 15:04; auto: by a number's size, RFC 3339, or a date"`
@@ -213,6 +219,11 @@ func (c *Config) Window() window.Settings {
 		EventTime: c.EventTime, EventTimeFormat: c.EventTimeFormat, Late: c.Late, BadField: c.BadField,
 		Aggregate: c.Aggregate, Filter: c.Filter, Map: c.Map, Query: c.WindowQuery, Ready: c.WindowReady,
 		WatermarkDelay: fromPtr(c.WatermarkDelay), WatermarkIdle: fromPtr(c.WatermarkIdle), MaxFuture: fromPtr(c.MaxFuture),
+	}
+	s.OrderBy, s.MaxKeys, s.KeyTimeout = c.OrderBy, c.MaxKeys, c.KeyTimeout
+	s.Dedupe, s.DedupeWithin = c.Dedupe, c.DedupeWithin
+	if c.Dedupe != "" || c.DedupeMax != nil {
+		s.DedupeMax = *cmp.Or(c.DedupeMax, new(100_000))
 	}
 	if window.EventTimed(c.Emitter) {
 		s.WatermarkDelay = *cmp.Or(c.WatermarkDelay, new(time.Second))

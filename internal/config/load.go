@@ -182,7 +182,7 @@ func (v *Variable) explain(err error) string {
 		return "is not a duration: write 500ms, 30s, 5m or 1h30m"
 	case v.field.Type.Kind() == reflect.Bool:
 		return "is neither true nor false"
-	case v.field.Type.Kind() == reflect.Int:
+	case v.field.Type.Kind() == reflect.Int, v.field.Type == reflect.TypeFor[*int]():
 		return "is not a whole number"
 	}
 	return err.Error()

@@ -73,7 +73,7 @@ func typeName(f reflect.StructField) string {
 		return "time"
 	case f.Type.Kind() == reflect.Bool:
 		return "bool"
-	case f.Type.Kind() == reflect.Int:
+	case f.Type.Kind() == reflect.Int, f.Type == reflect.TypeFor[*int]():
 		return "number"
 	}
 	return "text"

@@ -81,7 +81,7 @@ func (p *Plan) Read(r *record.Record, lenient bool) (faults int, err error) {
 		p.buffer, err = u.ref.JSON(p.buffer, r)
 		u.value = value{there: err == nil, json: p.buffer[from:]}
 		if err == nil && u.numeric {
-			if u.value.num, u.value.there = number(u.value.json); !u.value.there {
+			if u.value.num, u.value.there = Number(u.value.json); !u.value.there {
 				err = fmt.Errorf("%s: %w: %.64q", u.ref, ErrNotNumber, u.value.json)
 			}
 		}
@@ -94,8 +94,8 @@ func (p *Plan) Read(r *record.Record, lenient bool) (faults int, err error) {
 	return faults, nil
 }
 
-// number reads a number, or a text that is one.
-func number(json []byte) (float64, bool) {
+// Number reads a JSON value that is a number, or a text that is one.
+func Number(json []byte) (float64, bool) {
 	if n := len(json); n > 2 && json[0] == '"' {
 		json = json[1 : n-1]
 	}

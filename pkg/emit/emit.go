@@ -30,6 +30,7 @@ const (
 	Bytes    Reason = "bytes"    // it holds as many bytes as asked for
 	When     Reason = "when"     // WINDOW_WHEN holds for its last record
 	Timeout  Reason = "timeout"  // WINDOW_TIMEOUT passed
+	Idle     Reason = "idle"     // nothing came for its key for KEY_TIMEOUT
 	Ready    Reason = "ready"    // a user's emitter said so
 	Limit    Reason = "limit"    // the shard's state outgrew STATE_MAX_BYTES
 	Flush    Reason = "flush"    // the run was asked to leave nothing waiting

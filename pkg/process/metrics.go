@@ -36,7 +36,8 @@ var (
 var (
 	late         = promauto.NewCounter(opts("late_records_total", "Records that came after the windows of their event time had closed, whatever became of them."))
 	future       = promauto.NewCounter(opts("future_records_total", "Records whose event time was too far ahead to move the watermark."))
-	dropped      = promauto.NewCounterVec(opts("dropped_records_total", "Records that the settings drop: late ones, those that lack a field, those that FILTER does not want."), []string{"reason"})
+	dropped      = promauto.NewCounterVec(opts("dropped_records_total", "Records that the settings drop: late ones, those that lack a field, those that FILTER or the emitter does not want, those that came before (DEDUPE)."), []string{"reason"})
+	forgotten    = promauto.NewCounter(opts("dedupe_forgotten_total", "Values that DEDUPE forgot before their time, since there were more than DEDUPE_MAX."))
 	nulled       = promauto.NewCounter(opts("nulled_records_total", "Records taken without a field that they lack."))
 	watermarkLag = promauto.NewGaugeVec(gauge("watermark_lag_seconds", "How far the watermark of event time is behind the clock."), []string{"shard"})
 )

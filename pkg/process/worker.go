@@ -363,6 +363,9 @@ func (o *owner) counted(before window.Counts) {
 	dropped.WithLabelValues("late").Add(float64(c.Dropped - before.Dropped))
 	dropped.WithLabelValues("bad-field").Add(float64(c.Skipped - before.Skipped))
 	dropped.WithLabelValues("filter").Add(float64(c.Filtered - before.Filtered))
+	dropped.WithLabelValues("duplicate").Add(float64(c.Duplicate - before.Duplicate))
+	dropped.WithLabelValues("emitter").Add(float64(c.Unwanted - before.Unwanted))
+	forgotten.Add(float64(c.Forgotten - before.Forgotten))
 	nulled.Add(float64(c.Nulled - before.Nulled))
 }
 

@@ -15,7 +15,7 @@ import (
 // it.
 //
 // Records of several queues go on in the order in which they were read, those of one Step by lane and offset. The window
-// numbers go on, and so does the watermark if the event time stays the same. The old machine is not to be used any more; if the new settings are wrong it is left as it is.
+// numbers go on, and so does the watermark if the event time stays the same, and what DEDUPE remembers of a field. The old machine is not to be used any more; if the new settings are wrong it is left as it is.
 func (m *Machine) Change(to Settings, now int64, out Out) (*Machine, error) {
 	n, err := New(to, m.shard)
 	if err != nil {
@@ -28,6 +28,9 @@ func (m *Machine) Change(to Settings, now int64, out Out) (*Machine, error) {
 	n.backlog = m.gather(n.traits.Slide > 0)
 	if n.traits.Event && m.traits.Event && n.s.EventTime == m.s.EventTime && n.s.EventTimeFormat == m.s.EventTimeFormat && n.s.Zone == m.s.Zone {
 		n.mark.value, n.mark.at, n.mark.lanes = m.mark.value, m.mark.at, m.mark.lanes
+	}
+	if n.dedupe != nil && m.dedupe != nil && n.s.Dedupe == m.s.Dedupe && n.traits.Event == m.traits.Event {
+		n.dedupe.carry(m.dedupe)
 	}
 	if !n.traits.Received {
 		for i := range n.backlog.records {

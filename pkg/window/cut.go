@@ -185,6 +185,9 @@ func (m *Machine) emit(q *queue, records []record.Record, reason emit.Reason) {
 		m.handSummary(records, reason, start, end)
 		return
 	}
+	if m.sorter != nil {
+		records = m.sorter.sort(records)
+	}
 	m.hand(records, reason, start, end)
 }
 

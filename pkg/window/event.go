@@ -37,6 +37,9 @@ func (m *Machine) joinEvent(r *record.Record) bool {
 		}
 	}
 	m.moment = event
+	if m.dedupe != nil && m.again(r, min(event, m.at+m.mark.future), m.mark.value) {
+		return true
+	}
 	if !m.place(r, event) {
 		return true
 	}

@@ -37,6 +37,7 @@ type Machine struct {
 	ownTime  *field.Clock // of the records' own timestamps
 	filter   *expression.Single
 	mapping  *expression.Single
+	sorter   *order
 	limit    int64  // bytes that may wait
 	print    uint64 // of settings and shard
 
@@ -55,6 +56,8 @@ type Machine struct {
 	arena   arena
 	states  *aggregate.States
 	mark    watermark // of event time
+	dedupe  *dedupe   // nil: records may come again
+	recent  *recency  // nil: keys are not bounded
 	counts  Counts
 
 	// What a Step works with.
@@ -128,6 +131,22 @@ func New(s Settings, shard string) (*Machine, error) {
 	if m.traits.Event {
 		m.joinFn = m.joinEvent
 	}
+	if s.Dedupe != "" {
+		if m.dedupe, err = newDedupe(s); err != nil {
+			return nil, fmt.Errorf("DEDUPE=%s: %w", s.Dedupe, err)
+		}
+		if !m.traits.Event {
+			m.joinFn = m.unique(m.joinFn)
+		}
+	}
+	if s.OrderBy != "" {
+		if m.sorter, err = parseOrder(s.OrderBy); err != nil {
+			return nil, fmt.Errorf("ORDER_BY=%s: %w", s.OrderBy, err)
+		}
+	}
+	if s.MaxKeys > 0 || s.KeyTimeout > 0 {
+		m.recent = &recency{uses: map[*queue]*use{}}
+	}
 	if s.Aggregate != "" {
 		if m.plan, err = aggregate.Parse(s.Aggregate); err != nil {
 			return nil, fmt.Errorf("AGGREGATE: %w", err)
@@ -165,6 +184,9 @@ func (m *Machine) scan() {
 	}
 	if m.clock != nil {
 		m.clock.Bind(m.scanner)
+	}
+	if m.dedupe != nil {
+		m.dedupe.ref = m.scanner.Bind(m.dedupe.ref)
 	}
 	if m.folds {
 		m.plan.Bind(m.scanner)
@@ -205,6 +227,9 @@ type Counts struct {
 	Skipped int64 // lacked a field, or had one of a wrong type, and were skipped
 	Nulled  int64 // … and were taken without it
 
+	Duplicate int64 // came again (DEDUPE)
+	Forgotten int64 // had values that DEDUPE forgot for DEDUPE_MAX, before their time
+
 	Filtered int64 // were not wanted (FILTER)
 	Unwanted int64 // were not wanted (the emitter)
 }
@@ -215,10 +240,19 @@ func (m *Machine) Counts() Counts { return m.counts }
 // NeedsTurns reports whether windows depend on which records came in which Step. If not, Steps that gave nothing may be
 // merged into the next one, as one Step with the later now and all the records, in the order in which those Steps had
 // them.
-func (m *Machine) NeedsTurns() bool { return m.traits.Turns }
+func (m *Machine) NeedsTurns() bool {
+	return m.traits.Turns || m.dedupe != nil || m.s.KeyTimeout > 0
+}
 
-// Bytes is the memory of what waits, in bytes: keys, values, headers, and a flat rate for each record and key.
-func (m *Machine) Bytes() int64 { return m.bytes + m.backlog.bytes }
+// Bytes is the memory of what waits, in bytes: keys, values, headers, and a flat rate for each record and key; and of what
+// DEDUPE remembers, which does not count towards STATE_MAX_BYTES.
+func (m *Machine) Bytes() int64 {
+	n := m.bytes + m.backlog.bytes
+	if m.dedupe != nil {
+		n += int64(m.dedupe.len()) * dedupeCost
+	}
+	return n
+}
 
 // Waiting is the number of records that wait; one that is in several windows counts for each.
 func (m *Machine) Waiting() int { return m.records + len(m.backlog.records) }
@@ -243,6 +277,9 @@ func (m *Machine) Deadline() int64 {
 			return m.mark.reaches(q.Due)
 		}
 		deadline = q.Due
+	}
+	if _, since := m.idle(m.now); since > 0 && (deadline == 0 || since < deadline) {
+		deadline = since
 	}
 	if m.begun && m.s.EmitEmpty {
 		if _, end := m.strategy.Span(m.last); deadline == 0 || end < deadline {

@@ -128,6 +128,8 @@ func (b *block) set(line string) (err error) {
 			s.Ready = value
 		case "when":
 			s.When = value
+		case "order":
+			s.OrderBy = value
 		default:
 			err = fmt.Errorf("no expression %q", name)
 		}
@@ -172,6 +174,17 @@ func (b *block) set(line string) (err error) {
 			s.BadField = value
 		case "key":
 			s.Key = value
+		case "keys":
+			s.MaxKeys, err = strconv.Atoi(value)
+		case "idle-key":
+			err = duration(&s.KeyTimeout, value)
+		case "dedupe":
+			s.Dedupe = value
+			s.DedupeMax = 100
+		case "within":
+			err = duration(&s.DedupeWithin, value)
+		case "remember":
+			s.DedupeMax, err = strconv.Atoi(value)
 		case "empty":
 			s.EmitEmpty, err = strconv.ParseBool(value)
 		case "max":
@@ -342,6 +355,7 @@ func counted(now, before window.Counts) (s string) {
 	}{
 		{"late", now.Late - before.Late}, {"dropped", now.Dropped - before.Dropped}, {"future", now.Future - before.Future},
 		{"skipped", now.Skipped - before.Skipped}, {"nulled", now.Nulled - before.Nulled}, {"filtered", now.Filtered - before.Filtered},
+		{"duplicate", now.Duplicate - before.Duplicate}, {"forgotten", now.Forgotten - before.Forgotten}, {"unwanted", now.Unwanted - before.Unwanted},
 	} {
 		if c.n > 0 {
 			s += fmt.Sprintf(" %s %d", c.name, c.n)

@@ -44,6 +44,13 @@ type Settings struct {
 	MaxFuture       time.Duration `json:"maxFuture,omitempty"`       // MAX_FUTURE
 	Late            string        `json:"late,omitempty"`            // LATE; "": dead-letter
 
+	OrderBy      string        `json:"orderBy,omitempty"`      // ORDER_BY: a field reference, and asc or desc
+	Dedupe       string        `json:"dedupe,omitempty"`       // DEDUPE: a field reference; "": records may come again
+	DedupeWithin time.Duration `json:"dedupeWithin,omitempty"` // DEDUPE_WITHIN
+	DedupeMax    int           `json:"dedupeMax,omitempty"`    // DEDUPE_MAX
+	MaxKeys      int           `json:"maxKeys,omitempty"`      // MAX_KEYS; 0: any number
+	KeyTimeout   time.Duration `json:"keyTimeout,omitempty"`   // KEY_TIMEOUT; 0: keys have all the time
+
 	BadField string `json:"badField,omitempty"` // BAD_FIELD; "": dead-letter
 
 	Aggregate string `json:"aggregate,omitempty"` // AGGREGATE, see package aggregate; "": windows are their records
@@ -94,6 +101,9 @@ func (s Settings) Validate() []error {
 	}
 	c.eventTime()
 	c.expressions()
+	c.orderBy()
+	c.dedupe()
+	c.keys()
 	if s.Aggregate != "" {
 		if _, err := aggregate.Parse(s.Aggregate); err != nil {
 			c.add("AGGREGATE: %w", err)

@@ -13,7 +13,8 @@ import (
 // records, and the queues in the order in which they began: key, start, end, due, the turns (each the time since the one
 // before, and a number of records), how many of the records were in a window already, where windows slide by number, and the
 // records, or where they are folded their number, the aggregate's state, and their bytes, where those matter; for event time the watermark: its value, time, and the lanes (topic,
-// partition, mark, last time of records, whether read to the end). Numbers are varints, texts and lists begin with their length.
+// partition, mark, last time of records, whether read to the end); for MAX_KEYS and KEY_TIMEOUT the queues' places in the order
+// in which they were used, and when; for DEDUPE what it remembers, each a digest and a moment. Numbers are varints, texts and lists begin with their length.
 const snapshotVersion = 1
 
 const flagBegun = 1
@@ -44,6 +45,12 @@ func (m *Machine) Snapshot(dst []byte) []byte {
 	}
 	if m.traits.Event {
 		dst = m.mark.snapshot(dst)
+	}
+	if m.recent != nil {
+		dst = m.snapshotRecency(dst)
+	}
+	if m.dedupe != nil {
+		dst = m.dedupe.snapshot(dst)
 	}
 	return dst
 }
@@ -126,6 +133,12 @@ func (m *Machine) restore(r *reader) {
 	}
 	if m.traits.Event {
 		m.mark.restore(r)
+	}
+	if m.recent != nil {
+		m.restoreRecency(r)
+	}
+	if m.dedupe != nil {
+		m.dedupe.restore(r)
 	}
 }
 

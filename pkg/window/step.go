@@ -129,6 +129,9 @@ func (m *Machine) put(q *queue, r *record.Record, at int64) {
 	if q.Len() == 0 {
 		m.begin(q, at)
 	}
+	if m.recent != nil {
+		m.recent.touch(q, m.at)
+	}
 	if m.folds {
 		m.fold(q, r)
 		return
@@ -190,6 +193,7 @@ func (m *Machine) reject(r *record.Record, err error) {
 // have returns q, or the new queue called m.name, for the interval m.from to m.to.
 func (m *Machine) have(q *queue) *queue {
 	if q == nil {
+		m.makeRoom()
 		q = m.add(string(m.name))
 		q.Start, q.End = m.from, m.to
 	}
@@ -232,13 +236,17 @@ func (m *Machine) keyOf(q *queue) string {
 
 // cost is what a queue takes in memory besides its records.
 func (m *Machine) cost(q *queue) int64 {
+	n := int64(queueCost)
 	switch {
 	case m.only():
 		return 0
 	case m.folds:
-		return foldedCost + int64(m.plan.Size()) + int64(len(q.name))
+		n = foldedCost + int64(m.plan.Size())
 	}
-	return queueCost + int64(len(q.name))
+	if m.recent != nil {
+		n += recencyCost
+	}
+	return n + int64(len(q.name))
 }
 
 // begin is called when the first record is about to wait in q.
@@ -272,6 +280,9 @@ func (m *Machine) end(q *queue) {
 		return // it stays, and costs nothing
 	}
 	delete(m.queues, q.name)
+	if m.recent != nil {
+		m.recent.drop(q)
+	}
 	m.bytes -= m.cost(q)
 	if m.current == q {
 		m.current = nil
@@ -292,6 +303,10 @@ func (m *Machine) close() {
 		q := m.due.first()
 		if q != nil && q.Due > m.time() {
 			q = nil
+		}
+		if idle, since := m.idle(m.at); idle != nil && (q == nil || since < q.Due) {
+			m.emitAll(idle, emit.Idle)
+			continue
 		}
 		if m.s.EmitEmpty {
 			until := m.at
