@@ -57,6 +57,8 @@ var emitters = []strategy{
 		name: emit.NameSliding, settings: slices.Concat(eventTime, []string{intervalSetting, fmt.Sprintf("WINDOW_SLIDE=%dms", slide)}),
 		check: requireSlides, copies: interval / slide,
 	},
+	{name: emit.NameState, settings: []string{fmt.Sprintf("WINDOW_OPEN=value.i %% %d == 0", size), fmt.Sprintf("WINDOW_WHEN=value.i %% %d == %d", size, size-1)}, check: requireSize},
+	{name: emit.NameSample, settings: []string{"WINDOW_SIZE=1000000", intervalSetting}, check: requireGrid},
 	{name: emit.NameExpr, settings: []string{fmt.Sprintf("WINDOW_QUERY=take(records, %d)", size), fmt.Sprintf("WINDOW_READY=len(window) == %d", size)}, check: requireSize},
 }
 

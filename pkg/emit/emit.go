@@ -6,6 +6,8 @@
 //	relaxed  every s seconds, the records retrieved since the last window
 //	tumbling the records that happened within [k·s, (k+1)·s), or within an hour, day, week or month of a time zone
 //	sliding  the same, windows overlapping: one begins every m seconds
+//	state    from a record that opens a window to one that closes it
+//	sample   the first n records of every s seconds
 //	expr     what two expressions say, see package expression
 //	a user's own: an Emitter, made known with Register
 //

@@ -130,6 +130,41 @@ func TestBounds(t *testing.T) {
 	if wanted, closes, err := emit.NewBounded(emit.Bounds{When: condition("x")}).Meet(&emit.Queue{}, r, 0); !wanted || closes != "" || err == nil {
 		t.Errorf("%v %q %v, want an error, and that it can go on", wanted, closes, err)
 	}
+	opens := emit.NewState(condition("on"), emit.Bounds{Size: 3})
+	if want := (emit.Traits{Meets: true, Looks: true}); opens.Traits() != want {
+		t.Errorf("traits %+v, want %+v", opens.Traits(), want)
+	}
+	sample := emit.NewSample(2, time.Second)
+	if want := (emit.Traits{Meets: true, Stays: true, Turns: true}); sample.Traits() != want {
+		t.Errorf("traits %+v, want %+v", sample.Traits(), want)
+	}
+	for _, c := range []struct {
+		name   string
+		s      emit.Strategy
+		q      emit.Queue
+		value  string
+		wanted bool
+		closes emit.Reason
+		fails  bool
+	}{
+		{"it opens", opens, emit.Queue{}, "on", true, "", false},
+		{"it does not open", opens, emit.Queue{}, "x", false, "", false},
+		{"it is open", opens, emit.Queue{Folded: 1}, "x", true, "", false},
+		{"it is full", opens, emit.Queue{Folded: 2}, "bad", true, emit.Count, false},
+		{"that can't be told", opens, emit.Queue{}, "bad", false, "", true},
+		{"first", sample, emit.Queue{}, "x", true, "", false},
+		{"last", sample, emit.Queue{Folded: 1, Due: 2000}, "x", true, emit.Count, false},
+		{"too many", sample, emit.Queue{Due: 2000}, "x", false, "", false},
+	} {
+		r.Value = []byte(c.value)
+		if wanted, closes, err := c.s.Meet(&c.q, r, 0); wanted != c.wanted || closes != c.closes || (err != nil) != c.fails {
+			t.Errorf("%s: %v %q %v, want %v %q", c.name, wanted, closes, err, c.wanted, c.closes)
+		}
+	}
+	q := &emit.Queue{}
+	if sample.Open(q, 2500, 0); q.Start != 2000 || q.End != 3000 || q.Due != 3000 || sample.Ask(q, 3000).Reason != emit.Interval {
+		t.Errorf("%+v", q)
+	}
 	plain := emit.NewRelaxed(time.Second, false)
 	if emit.Within(plain, emit.Bounds{}) != plain {
 		t.Error("no bounds are bounds")

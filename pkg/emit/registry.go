@@ -15,10 +15,12 @@ const (
 	NameRelaxed  = "relaxed"
 	NameTumbling = "tumbling"
 	NameSliding  = "sliding"
+	NameState    = "state"
+	NameSample   = "sample"
 	NameExpr     = "expr" // package expression has it
 )
 
-var builtin = []string{NameCount, NameBytes, NameFixed, NameRelaxed, NameTumbling, NameSliding, NameExpr}
+var builtin = []string{NameCount, NameBytes, NameFixed, NameRelaxed, NameTumbling, NameSliding, NameState, NameSample, NameExpr}
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 

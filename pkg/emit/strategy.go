@@ -43,6 +43,8 @@ type Traits struct {
 	Weighs bool
 	// Looks: the strategy looks at the records that wait, which are kept for it though only their aggregate is asked for.
 	Looks bool
+	// Stays: a queue whose window closed early stays, empty, until it is due.
+	Stays bool
 	// Slide: of a window that Meet closed the first records leave, so many, and the others are in the next one too; 0: all
 	// leave.
 	Slide int

@@ -33,6 +33,9 @@ func (m *Machine) relieve() {
 		if q.Len() > 0 {
 			m.emitAll(q, emit.Limit)
 		}
+		if q.waits && m.traits.Stays {
+			m.end(q) // it is memory too
+		}
 		q = next
 	}
 }
@@ -50,8 +53,8 @@ func (m *Machine) emitAll(q *queue, reason emit.Reason) {
 	if reason == emit.Interval {
 		m.last = max(m.last, q.End)
 	}
-	if reason != emit.Interval && m.s.EmitEmpty {
-		q.Due = q.End // it stays until its interval is over, which is then not an empty one
+	if reason != emit.Interval && m.stays {
+		q.Due = q.End // with EMIT_EMPTY its interval is not an empty one
 		m.due.update(q)
 		return
 	}

@@ -29,6 +29,7 @@ type Machine struct {
 	placed   bool            // records are placed in intervals, by their time of receipt or by their event time
 	plan     *aggregate.Plan // AGGREGATE; nil: records are kept and emitted
 	folds    bool            // records are folded as they come
+	stays    bool            // a queue whose window closed early stays, empty, until its interval is over
 	spanless bool            // the strategy has no intervals: windows span their records' timestamps
 	scanner  *field.Scanner  // of what is read out of values
 	keyRef   field.Ref
@@ -101,6 +102,7 @@ func New(s Settings, shard string) (*Machine, error) {
 	}
 	m := &Machine{s: s, shard: shard, strategy: s.strategy(), queues: map[string]*queue{}}
 	m.traits = m.strategy.Traits()
+	m.stays = s.EmitEmpty || m.traits.Stays
 	m.placed = m.traits.Received || m.traits.Event
 	if s.Key != "" {
 		key, err := field.Parse(s.Key)
@@ -153,7 +155,7 @@ func New(s Settings, shard string) (*Machine, error) {
 		}
 		m.states = m.plan.NewStates()
 		start, end := m.strategy.Span(0)
-		m.spanless = start == end
+		m.spanless = start == end && !m.traits.Stays
 		if m.folds = !m.traits.Asked && !m.traits.Looks; m.folds {
 			m.joinFn = m.read(m.joinFn)
 		}

@@ -126,6 +126,8 @@ func (b *block) set(line string) (err error) {
 			s.Query = value
 		case "ready":
 			s.Ready = value
+		case "open":
+			s.Open = value
 		case "when":
 			s.When = value
 		case "order":

@@ -25,6 +25,7 @@ type Settings struct {
 	Size          int           `json:"size,omitempty"`          // WINDOW_SIZE: records
 	Bytes         int64         `json:"bytes,omitempty"`         // WINDOW_BYTES
 	When          string        `json:"when,omitempty"`          // WINDOW_WHEN, see package expression
+	Open          string        `json:"open,omitempty"`          // WINDOW_OPEN, of state, see package expression
 	Interval      time.Duration `json:"interval,omitempty"`      // WINDOW_INTERVAL
 	Timeout       time.Duration `json:"timeout,omitempty"`       // WINDOW_TIMEOUT
 	Key           string        `json:"key,omitempty"`           // WINDOW_KEY: a field reference; windows per key
@@ -90,6 +91,13 @@ func (s Settings) Validate() []error {
 	case emit.NameSliding:
 		c.intervals()
 		c.bounds("WINDOW_INTERVAL", "WINDOW_SLIDE")
+	case emit.NameState:
+		c.bounds("WINDOW_SIZE", "WINDOW_BYTES", "WINDOW_WHEN", "WINDOW_INTERVAL", "WINDOW_TIMEOUT")
+		c.opens()
+	case emit.NameSample:
+		c.atLeast("WINDOW_SIZE", s.Size != 0, int64(s.Size), 1, "records")
+		c.duration("WINDOW_INTERVAL", s.Interval)
+		c.bounds("WINDOW_SIZE", "WINDOW_INTERVAL")
 	case emit.NameExpr:
 		c.bounds()
 	default:
@@ -98,6 +106,9 @@ func (s Settings) Validate() []error {
 		} else {
 			c.emitter()
 		}
+	}
+	if s.Emitter != emit.NameState {
+		c.refuse("WINDOW_OPEN", s.Open != "", s.Open)
 	}
 	c.eventTime()
 	c.expressions()
@@ -327,11 +338,7 @@ func (c *checker) duration(variable string, d time.Duration) {
 func (s Settings) strategy() emit.Strategy {
 	b := emit.Bounds{Size: s.Size, Bytes: s.Bytes, Timeout: s.Timeout}
 	if s.When != "" {
-		when, err := expression.NewCondition(s.When)
-		if err != nil {
-			panic(err) // it was checked
-		}
-		b.When = when
+		b.When = condition(s.When)
 	}
 	switch s.Emitter {
 	case emit.NameCount, emit.NameBytes:
@@ -352,6 +359,11 @@ func (s Settings) strategy() emit.Strategy {
 		return emit.Within(emit.NewCalendar(s.Calendar, zone, s.Offset), b)
 	case emit.NameSliding:
 		return emit.NewSliding(s.Interval, s.Slide, s.Offset)
+	case emit.NameState:
+		b.Interval = s.Interval
+		return emit.NewState(condition(s.Open), b)
+	case emit.NameSample:
+		return emit.NewSample(s.Size, s.Interval)
 	case emit.NameExpr:
 		strategy, err := expression.NewStrategy(s.Query, s.Ready)
 		if err != nil {
@@ -361,6 +373,15 @@ func (s Settings) strategy() emit.Strategy {
 	}
 	build, _ := emit.Registered(s.Emitter)
 	return emit.NewCustom(build())
+}
+
+// condition compiles one that was checked.
+func condition(text string) emit.Condition {
+	c, err := expression.NewCondition(text)
+	if err != nil {
+		panic(err)
+	}
+	return c
 }
 
 // check is Validate as one error.

@@ -17,7 +17,7 @@ func (c *checker) bounds(useful ...string) {
 		}
 		return set
 	}
-	if use("WINDOW_SIZE", s.Size != 0, s.Size) && s.Size < 1 && s.Emitter != emit.NameCount {
+	if use("WINDOW_SIZE", s.Size != 0, s.Size) && s.Size < 1 && s.Emitter != emit.NameCount && s.Emitter != emit.NameSample {
 		c.add("WINDOW_SIZE=%d: it must be at least 1 (records)", s.Size)
 	}
 	if use("WINDOW_BYTES", s.Bytes != 0, s.Bytes) && s.Bytes < 1 && s.Emitter != emit.NameBytes {
@@ -28,7 +28,7 @@ func (c *checker) bounds(useful ...string) {
 			c.add("WINDOW_WHEN: %w", err)
 		}
 	}
-	if use("WINDOW_INTERVAL", s.Interval != 0, s.Interval) && (s.Emitter == emit.NameCount || s.Emitter == emit.NameBytes) {
+	if use("WINDOW_INTERVAL", s.Interval != 0, s.Interval) && (s.Emitter == emit.NameCount || s.Emitter == emit.NameBytes || s.Emitter == emit.NameState) {
 		c.duration("WINDOW_INTERVAL", s.Interval)
 	}
 	if use("WINDOW_TIMEOUT", s.Timeout != 0, s.Timeout) {
@@ -65,5 +65,18 @@ func (c *checker) slide() {
 				c.add("%s=%v conflicts with WINDOW_SLIDE=%d: windows of the last records close by number alone; unset one of them", v.variable, v.value, s.SlideSize)
 			}
 		}
+	}
+}
+
+// opens checks what opens a window of state, and that something closes it.
+func (c *checker) opens() {
+	s := &c.s
+	if s.Open == "" {
+		c.add("WINDOW_OPEN is missing: EMITTER=state needs it, as in value.on")
+	} else if _, err := expression.NewCondition(s.Open); err != nil {
+		c.add("WINDOW_OPEN: %w", err)
+	}
+	if s.When == "" && s.Size == 0 && s.Bytes == 0 && s.Interval == 0 && s.Timeout == 0 {
+		c.add("WINDOW_WHEN is missing: EMITTER=state needs it, as in not value.on, or another bound: WINDOW_SIZE, WINDOW_BYTES, WINDOW_INTERVAL or WINDOW_TIMEOUT")
 	}
 }

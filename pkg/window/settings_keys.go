@@ -67,7 +67,7 @@ func (c *checker) keys() {
 	}
 	switch _, own := emit.Registered(s.Emitter); {
 	case s.KeyTimeout == 0:
-	case s.Emitter != emit.NameCount && s.Emitter != emit.NameBytes && s.Emitter != emit.NameExpr && !own:
+	case s.Emitter != emit.NameCount && s.Emitter != emit.NameBytes && s.Emitter != emit.NameState && s.Emitter != emit.NameExpr && !own:
 		c.add("KEY_TIMEOUT=%v conflicts with EMITTER=%s, whose windows time closes in any case: unset it", s.KeyTimeout, s.Emitter)
 	default:
 		c.duration("KEY_TIMEOUT", s.KeyTimeout)

@@ -178,7 +178,7 @@ func (m *Machine) restoreQueue(r *reader) {
 
 func (m *Machine) restoreFolded(q *queue, r *reader) {
 	n := r.number()
-	if n == 0 && !m.s.EmitEmpty {
+	if n == 0 && !m.stays {
 		r.fail()
 	}
 	if r.err != nil || n == 0 {
@@ -211,7 +211,7 @@ func (m *Machine) restoreRecords(q *queue, r *reader) {
 		q.turns = append(q.turns, turn{at, n})
 		total += n
 	}
-	if total > len(r.p) || total == 0 && !m.s.EmitEmpty {
+	if total > len(r.p) || total == 0 && !m.stays {
 		r.fail()
 		return
 	}
