@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/windrow-io/windrow/pkg/aggregate"
@@ -105,8 +106,8 @@ func (o *order) read(r *record.Record) value {
 	text := p[from:len(p):len(p)]
 	if number, ok := aggregate.Number(text); ok {
 		v := value{kind: isNumber, number: number}
-		if math.Abs(number) >= 1<<53 && json.Unmarshal(bytes.Trim(text, `"`), &v.integer) != nil {
-			v.integer = 0 // not whole, or beyond
+		if math.Abs(number) >= 1<<53 {
+			v.integer, _ = strconv.ParseInt(string(bytes.Trim(text, `"`)), 10, 64) // 0 if it is written otherwise
 		}
 		return v
 	}
