@@ -69,7 +69,7 @@ func (p *pipeline) open(o journal.Options) *journal.Journal {
 }
 
 func (p *pipeline) transactionalID(shard string) string {
-	return "windrow.e2e." + p.name + "." + shard
+	return "windrow.e2e/" + p.name + "/" + shard
 }
 
 func (p *pipeline) take(shard string, hint int64) (*journal.Owner, *journal.History) {

@@ -1,7 +1,7 @@
 // Package journal keeps a pipeline's decisions and checkpoints in one compacted Kafka topic, and commits each decision
 // together with the output it led to, in one Kafka transaction. Whoever takes a shard over reads them back and goes on.
 //
-// Safety rests on Kafka's fencing alone: every shard has a transactional id, windrow.<stream>.<pipeline>.<shard>; Take
+// Safety rests on Kafka's fencing alone: every shard has a transactional id, windrow.<stream>/<pipeline>/<shard>; Take
 // makes a new epoch of it, after which nothing the old owner sends has any effect, and reads back only then. It does not
 // ask where the journal ends: it writes a mark of its own and reads up to that. The mark shows the new epoch to the
 // partition itself, and its place, acknowledged by all replicas in sync, is behind everything that was ever committed.
@@ -102,10 +102,14 @@ func (j *Journal) partition(shard string) int32 {
 	return int32(h.Sum32() % uint32(j.partitions.Load()))
 }
 
+// transaction is that of a shard, or of the pipeline's start ("").
+//
+// Names may hold dots, and no slash: joined by slashes no two pipelines, nor two shards, have one id. They would fence each
+// other for ever.
 func (j *Journal) transaction(shard string) *wire.Transaction {
-	id := "windrow." + j.o.Stream + "." + j.o.Pipeline
+	id := "windrow." + j.o.Stream + "/" + j.o.Pipeline
 	if shard != "" {
-		id += "." + shard
+		id += "/" + shard
 	}
 	return j.cluster.Transaction(id, j.o.Timeout)
 }

@@ -417,22 +417,38 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// Names that, joined, are the same have the same topic and transactional ids: the second pipeline does not start.
-func TestNamesThatCollide(t *testing.T) {
+// Names that, joined by dots, are the same: the derived topic is refused to the second pipeline, and with topics of their own
+// none fences another.
+func TestNamesThatJoinAlike(t *testing.T) {
 	ctx := t.Context()
 	w := newWorld(t, Options{})
-	first, err := Open(ctx, w.cluster, Options{Topic: "windrow.s.p.q.journal", Stream: "s.p", Pipeline: "q", Partitions: 1})
-	if err != nil {
-		t.Fatal(err)
+	names := []struct{ stream, pipeline, shard string }{{"s.p", "q", "a.b/0"}, {"s", "p.q", "a.b/0"}, {"s", "p.q.a", "b/0"}}
+	var owners []*Owner
+	for i, n := range names {
+		o := Options{Topic: fmt.Sprintf("journal-%d", i), Stream: n.stream, Pipeline: n.pipeline, Partitions: 1}
+		j, err := Open(ctx, w.cluster, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.Start(ctx, func(context.Context) (Start, error) { return Start{}, nil }); err != nil {
+			t.Fatal(err)
+		}
+		owner, _, err := j.Take(ctx, n.shard, 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		owners = append(owners, owner)
 	}
-	if _, err := first.Start(ctx, func(context.Context) (Start, error) { return Start{}, nil }); err != nil {
-		t.Fatal(err)
+	for i, o := range owners {
+		if err := o.Checkpoint(ctx, checkpoint(1, []byte("state"))); err != nil {
+			t.Errorf("%+v is fenced by another: %v", names[i], err)
+		}
 	}
-	_, err = Open(ctx, w.cluster, Options{Topic: "windrow.s.p.q.journal", Stream: "s", Pipeline: "p.q", Partitions: 1})
+	_, err := Open(ctx, w.cluster, Options{Topic: "journal-0", Stream: "s", Pipeline: "p.q", Partitions: 1})
 	if !errors.Is(err, ErrTopic) {
-		t.Fatalf("the second pipeline: %v", err)
+		t.Fatalf("the second pipeline in one topic: %v", err)
 	}
-	for _, words := range []string{"stream s.p, pipeline q", "stream s, pipeline p.q", "another PIPELINE"} {
+	for _, words := range []string{"stream s.p, pipeline q", "stream s, pipeline p.q", "another JOURNAL_TOPIC"} {
 		if !strings.Contains(err.Error(), words) {
 			t.Errorf("the error does not say %q: %v", words, err)
 		}
@@ -533,7 +549,7 @@ func TestForbidden(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.TransactionalIDAuthorizationFailed})
 	_, _, err := w.journal.Take(t.Context(), "t/0", 0, nil)
-	if !errors.Is(err, kafka.TransactionalIDAuthorizationFailed) || !strings.Contains(err.Error(), "grant WRITE and DESCRIBE on the transactional id windrow.s.p.t/0") {
+	if !errors.Is(err, kafka.TransactionalIDAuthorizationFailed) || !strings.Contains(err.Error(), "grant WRITE and DESCRIBE on the transactional id windrow.s/p/t/0") {
 		t.Errorf("got %v", err)
 	}
 }

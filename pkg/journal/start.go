@@ -86,12 +86,8 @@ func (j *Journal) readStart(ctx context.Context, end int64) (*Start, error) {
 // adopt checks the record against what is there.
 func (j *Journal) adopt(ctx context.Context, r *startRecord) error {
 	if r.Stream != j.o.Stream || r.Pipeline != j.o.Pipeline {
-		remedy := "choose another JOURNAL_TOPIC"
-		if r.Stream+"."+r.Pipeline == j.o.Stream+"."+j.o.Pipeline {
-			remedy = "choose another PIPELINE (another JOURNAL_TOPIC is not enough: their transactional ids are the same, and they would fence each other)"
-		}
-		return fmt.Errorf("%w: it is the journal of stream %s, pipeline %s, not of stream %s, pipeline %s: %s",
-			ErrTopic, r.Stream, r.Pipeline, j.o.Stream, j.o.Pipeline, remedy)
+		return fmt.Errorf("%w: it is the journal of stream %s, pipeline %s, not of stream %s, pipeline %s: choose another JOURNAL_TOPIC",
+			ErrTopic, r.Stream, r.Pipeline, j.o.Stream, j.o.Pipeline)
 	}
 	topics, err := j.cluster.Topics(ctx, j.o.Topic)
 	if err != nil {
