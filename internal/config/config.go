@@ -54,8 +54,9 @@ type Config struct {
 
 // Common are the variables of both programs.
 type Common struct {
-	Stream   string `envconfig:"STREAM" required:"true" name:"stream" desc:"name of the stream: the buffer that ingest fills and process reads"`
-	RedisURL URL    `envconfig:"REDIS_URL" required:"true" secret:"true" desc:"the buffer's Redis: redis://user:password@host:port/db, rediss:// for TLS, redis+sentinel://host:port,host:port/master/db, redis+cluster://host:port,host:port (rediss+… with TLS)"`
+	Stream         string `envconfig:"STREAM" required:"true" name:"stream" desc:"name of the stream: the buffer that ingest fills and process reads"`
+	RedisURL       URL    `envconfig:"REDIS_URL" required:"true" secret:"true" desc:"the buffer's Redis: redis://user:password@host:port/db, rediss:// for TLS, redis+sentinel://host:port,host:port/master/db, redis+cluster://host:port,host:port (rediss+… with TLS)"`
+	DirectMaxBytes Size   `envconfig:"DIRECT_MAX_BYTES" default:"256MiB" min:"1MiB" desc:"memory that the direct lane, records that programs append themselves, may take in Redis before /readyz warns of it"`
 
 	Brokers       List          `envconfig:"KAFKA_BROKERS" required:"true" desc:"brokers of the source's cluster, host:port, comma separated"`
 	TLS           bool          `envconfig:"KAFKA_TLS" default:"false" desc:"whether to speak TLS with Kafka"`
@@ -199,7 +200,7 @@ func (c *Config) Templates() (t Templates, problems []Problem) {
 
 // Buffer returns the options of the stream's buffer.
 func (c *Common) Buffer(logger *zap.Logger) buffer.Options {
-	return buffer.Options{URL: string(c.RedisURL), Stream: c.Stream, Logger: logger}
+	return buffer.Options{URL: string(c.RedisURL), Stream: c.Stream, Logger: logger, DirectMaxBytes: int64(c.DirectMaxBytes)}
 }
 
 // Window returns the settings of the pipeline's windows.

@@ -79,6 +79,16 @@ func (r *redisModel) eval(o []byte, args [][]byte) []byte {
 		return r.claim(o, key, argv, refused)
 	case "register":
 		return r.register(o, key, argv, refused)
+	case "enroll":
+		if k := r.get(key); k != nil && k.hash[string(argv[0])] != nil {
+			return appendInt(o, 0)
+		}
+		if refused {
+			return append(o, oom...)
+		}
+		r.hash(key)[string(argv[0])] = argv[1]
+		r.touch(key)
+		return appendInt(o, 1)
 	case "publish":
 		h := r.hash(key)
 		for i := 0; i+1 < len(argv); i += 2 {

@@ -436,6 +436,14 @@ func (r *redisModel) command(name string, args [][]byte, out *[]byte, blocked *b
 			}
 		}
 		o = appendInt(o, int64(n))
+	case "XLEN":
+		n := 0
+		if s := r.stream(key); s != nil {
+			n = len(s.entries)
+		}
+		o = appendInt(o, int64(n))
+	case "MEMORY": // USAGE key SAMPLES n
+		o = r.memory(o, string(args[2]))
 	case "XINFO":
 		o = appendArray(o, 0)
 	case "EVAL":
@@ -444,6 +452,21 @@ func (r *redisModel) command(name string, args [][]byte, out *[]byte, blocked *b
 		o = fmt.Appendf(o, "-ERR unknown command '%s'\r\n", name)
 	}
 	return true
+}
+
+// memory is what a stream's entries take, or null.
+func (r *redisModel) memory(o []byte, key string) []byte {
+	s := r.stream(key)
+	if s == nil {
+		return appendBulk(o, nil)
+	}
+	n := 0
+	for _, e := range s.entries {
+		for _, f := range e.fields {
+			n += len(f)
+		}
+	}
+	return appendInt(o, int64(n))
 }
 
 func (r *redisModel) zrange(o []byte, key string) []byte {

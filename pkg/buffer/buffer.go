@@ -23,6 +23,7 @@
 package buffer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 )
 
 // Errors that callers act on.
@@ -39,6 +41,8 @@ var (
 	ErrConflict = errors.New("the lane's tail has moved")
 	// ErrFull: Redis is out of memory (maxmemory) and refuses writes.
 	ErrFull = errors.New("redis is full: raise maxmemory, or let the pipelines catch up")
+	// ErrDirectFull: the direct lane takes DirectMaxBytes, because a pipeline does not keep up, or does not run.
+	ErrDirectFull = errors.New("the direct lane is full")
 	// ErrSettings: the stream exists with other settings.
 	ErrSettings = errors.New("the stream exists with other settings")
 	// ErrPolicy: Redis may evict keys.
@@ -63,6 +67,9 @@ type Options struct {
 	Stream string      // [A-Za-z0-9._-]{1,64}
 	Logger *zap.Logger // nil: none
 
+	// DirectMaxBytes is how much memory the direct lane may take in Redis before Append refuses; 0: 256 MiB.
+	DirectMaxBytes int64
+
 	// Dial opens a connection to a single Redis; nil: over the network.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -75,6 +82,7 @@ type Buffer struct {
 
 	policyUnknown sync.Once // warns that the eviction policy can't be read
 	tidied        tidied
+	budget        budget
 }
 
 // Open makes a Buffer; it does not connect. The error is about the options.
@@ -90,7 +98,9 @@ func Open(o Options) (*Buffer, error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	return &Buffer{rdb: rdb, stream: o.Stream, log: log}, nil
+	b := &Buffer{rdb: rdb, stream: o.Stream, log: log}
+	b.budget = budget{b: b, max: cmp.Or(o.DirectMaxBytes, defaultDirectMaxBytes), one: semaphore.NewWeighted(1)}
+	return b, nil
 }
 
 // Close closes the connections.

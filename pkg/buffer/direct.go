@@ -3,8 +3,11 @@ package buffer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/windrow-io/windrow/pkg/record"
 )
@@ -26,9 +29,8 @@ func WithTimestamp(t time.Time) AppendOption { return func(r *directRecord) { r.
 // Append appends a value to the stream's direct lane: a []byte or json.RawMessage as it is, anything else as JSON.
 // opts may set key and timestamp.
 //
-// ErrFull: it was not appended. After any other error of Redis or the network it may have been; nothing here repeats it.
-// What Redis loses of the direct lane is lost: there is no source to read it from again. Nothing but maxmemory bounds the
-// lane.
+// ErrDirectFull and ErrFull: it was not appended; wait, and try again. After any other error of Redis or the network it may
+// have been; nothing here repeats it. What Redis loses of the direct lane is lost: there is no source to read it from again.
 func (b *Buffer) Append(ctx context.Context, value any, opts ...AppendOption) error {
 	var data []byte
 	switch v := value.(type) {
@@ -55,9 +57,16 @@ func (b *Buffer) Append(ctx context.Context, value any, opts ...AppendOption) er
 		args = append(args, fieldTS, o.ts.UnixMilli())
 	}
 	// Straight to the server: a Cluster's client would send it again after an error of the network.
-	node, err := b.node(ctx, lane)
+	err := b.budget.take(ctx, int64(len(data)))
+	if errors.Is(err, ErrDirectFull) {
+		directRefused.Inc()
+		return fmt.Errorf("append to stream %s: %w", b.stream, err)
+	}
 	if err == nil {
-		err = node.Do(ctx, args...).Err()
+		var node *redis.Client
+		if node, err = b.node(ctx, lane); err == nil {
+			err = node.Do(ctx, args...).Err()
+		}
 	}
 	if err != nil {
 		b.moved(ctx)

@@ -16,7 +16,13 @@ var (
 	appendFull      = counter("append_full_total", "Appends refused because Redis is out of memory.")
 	appendUnknown   = counter("append_unknown_total", "Appends of which it is not known whether they took place; the tail is read again.")
 	heldBytes       = promauto.NewGaugeVec(prometheus.GaugeOpts{Namespace: "windrow", Subsystem: "buffer", Name: "held_bytes",
-		Help: "Bytes of a lane that are not trimmed: what counts against BUFFER_MAX_BYTES."}, []string{"shard", "lane"})
+		Help: "Bytes of a lane that are not trimmed: what counts against BUFFER_MAX_BYTES. Of the direct lane, its memory in Redis: what counts against DIRECT_MAX_BYTES."}, []string{"shard", "lane"})
+
+	directRefused = counter("direct_refused_total", "Records that Append refused because the direct lane takes DIRECT_MAX_BYTES.")
+	directRecords = promauto.NewGauge(prometheus.GaugeOpts{Namespace: "windrow", Subsystem: "buffer", Name: "direct_records",
+		Help: "Records of the direct lane that are not trimmed: a pipeline has not processed them."})
+	directLag = promauto.NewGaugeVec(prometheus.GaugeOpts{Namespace: "windrow", Subsystem: "buffer", Name: "direct_lag_seconds",
+		Help: "How long the oldest record of the direct lane that no checkpoint of the pipeline covers has been there; 0: there is none."}, []string{"pipeline"})
 
 	readBytes     = counter("read_bytes_total", "Bytes read from lanes, as Redis sent them.")
 	readEntries   = counter("read_entries_total", "Entries read from lanes.")

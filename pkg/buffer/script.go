@@ -27,6 +27,8 @@ var (
 	groupScript string
 	//go:embed lua/publish.lua
 	publishScript string
+	//go:embed lua/enroll.lua
+	enrollScript string
 )
 
 // allowOOM, as a script's first line, lets it write although Redis is full. It is added only after Redis refused: what

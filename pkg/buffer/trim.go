@@ -34,8 +34,8 @@ type publication struct {
 
 // Publish says that pipeline's checkpoint at these marks is committed. It writes them to the trim hash, acknowledges
 // what the group holds pending below them, whoever holds it, and trims each lane to the least mark of the pipelines
-// that run (those that published within alive); the direct lane to the least of all in required as well, which must have
-// a mark there. Call it again every few seconds to stay alive. It passes also when Redis is full.
+// that run (those that published within alive); the direct lane to the least of all that were ever enrolled, and of all in
+// required, which must have a mark there. Call it again every few seconds to stay alive. It passes also when Redis is full.
 //
 // A pipeline that runs on the shard and has no mark yet in one of the lanes keeps that lane from being trimmed.
 func (b *Buffer) Publish(ctx context.Context, pipeline, shard string, marks []Mark, alive time.Duration, required []string) error {
@@ -212,8 +212,9 @@ func (p *publication) least(lane string) (least Mark, ok bool) {
 		}
 		return true
 	}
-	for pipeline := range p.all {
-		if p.runs(pipeline) && !count(pipeline) {
+	for pipeline, marks := range p.all {
+		_, enrolled := marks[DirectLane]
+		if (p.runs(pipeline) || lane == DirectLane && enrolled) && !count(pipeline) {
 			return Mark{}, false
 		}
 	}

@@ -19,9 +19,10 @@ const (
 	conditionLost     = "source-lost"   // a warning: records were lost before they were read
 	conditionPressure = "back-pressure" // a warning: lanes are full, the pipelines don't keep up
 	conditionCommit   = "commit"        // a warning: offsets can't be committed
+	conditionDirect   = "direct"        // a warning: the direct lane is full; ingest does not fill it, and is there to see it
 )
 
-var warnings = map[string]bool{conditionLost: true, conditionPressure: true, conditionCommit: true}
+var warnings = map[string]bool{conditionLost: true, conditionPressure: true, conditionCommit: true, conditionDirect: true}
 
 // faults sums up, for each condition, what its parts (brokers, lanes) report: it is met when none of them has a fault.
 type faults struct {

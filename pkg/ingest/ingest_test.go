@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -250,6 +251,27 @@ func TestBackPressure(t *testing.T) {
 	}
 	w.produce("pressed", 0, pad, 300, 20)
 	in.conditions.met(t, conditionPressure)
+}
+
+// The direct lane, which any client may fill, is watched by ingest: while no worker runs nobody else is there to see it.
+func TestDirectLaneIsWatched(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	in := w.start(Options{Topics: "a"})
+	in.conditions.met(t, conditionDirect)
+	const lane = "windrow:{s/direct}:lane:direct/0"
+	for range 12 {
+		if err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: lane, Values: []any{"data", make([]byte, directMax/10)}}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.conditions.says(t, conditionDirect, "DIRECT_MAX_BYTES")
+	w.produce("a", 0, "x", 0, 10) // it holds nothing else up
+	w.expect("a/0", values("x", 0, 0, 10))
+	if err := w.rdb.XTrimMaxLen(t.Context(), lane, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	in.conditions.met(t, conditionDirect)
 }
 
 func TestCommitsTheLeastPosition(t *testing.T) {

@@ -224,6 +224,9 @@ func (in *Ingest) keep(ctx context.Context) {
 			in.log.Debug("looking after the stream's registry", zap.Error(err))
 		}
 		in.measure(ctx)
+		if err := in.buffer.CheckDirect(ctx); ctx.Err() == nil {
+			in.waiting.set(conditionDirect, "", err)
+		}
 	}
 }
 

@@ -72,10 +72,13 @@ func (w *world) committed(topic string, partition int32) int64 {
 	return kafkatest.Committed(w.t, w.p, "s", topic, partition)
 }
 
+// directMax is DIRECT_MAX_BYTES.
+const directMax = 1 << 20
+
 // buffer opens the stream.
 func (w *world) buffer() *buffer.Buffer {
 	w.t.Helper()
-	b, err := buffer.Open(buffer.Options{URL: "redis://" + w.addr, Stream: "s"})
+	b, err := buffer.Open(buffer.Options{URL: "redis://" + w.addr, Stream: "s", DirectMaxBytes: directMax})
 	if err != nil {
 		w.t.Fatal(err)
 	}

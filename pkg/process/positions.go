@@ -91,6 +91,7 @@ func (p *positions) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		p.direct(ctx)
 		marks := p.all()
 		for _, shard := range slices.Sorted(maps.Keys(marks)) {
 			if err := p.put(ctx, shard, marks[shard]); err != nil && ctx.Err() == nil {
@@ -102,6 +103,20 @@ func (p *positions) run(ctx context.Context) {
 			p.w.log.Warn("could not show the pipeline's lag in Kafka; processing does not depend on it",
 				zap.String("group", p.w.o.Settings.Pipeline), zap.Error(err))
 		}
+	}
+}
+
+// direct looks after the direct lane, which nobody else does: that the pipeline's part of it is kept, and that it does not grow
+// unseen.
+func (p *positions) direct(ctx context.Context) {
+	attempt, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	err := p.w.o.Buffer.Enroll(attempt, p.w.o.Settings.Pipeline)
+	if err == nil {
+		err = p.w.o.Buffer.CheckDirect(attempt)
+	}
+	if ctx.Err() == nil {
+		p.w.o.Conditions.Warn("direct", err)
 	}
 }
 
@@ -207,8 +222,8 @@ func lastEpochs(marks iter.Seq[buffer.Mark]) map[source.Lane]int64 {
 // metadata marks the group's offsets as the positions of a pipeline with this journal.
 func (w *Worker) metadata() string { return "windrow " + w.o.Journal.Topic }
 
-// journaled returns the pipelines of the stream that have a journal: their records in the direct lane, which has no
-// source to be read again from, must be kept even if they don't run.
+// journaled returns the pipelines of the stream that have a journal of the derived name: their records in the direct lane,
+// which has no source to be read again from, must be kept even if they don't run and Redis has lost that they are enrolled.
 func (p *positions) journaled(ctx context.Context) (pipelines []string, err error) {
 	topics, err := p.w.o.Output.Topics(ctx)
 	if err != nil {

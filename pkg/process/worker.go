@@ -32,9 +32,11 @@ import (
 	"github.com/windrow-io/windrow/pkg/window"
 )
 
-// Conditions is told what the worker waits for: err nil means that all is well with name.
+// Conditions is told what the worker waits for: err nil means that all is well with name. Warn is for what an operator must
+// see and what does not stop the work.
 type Conditions interface {
 	Set(name string, err error)
+	Warn(name string, err error)
 }
 
 // Options are what a Worker is made of.
@@ -157,7 +159,12 @@ func (w *Worker) prepare(ctx context.Context, stop <-chan struct{}) error {
 		name string
 		do   func(context.Context) error
 	}{
-		{"redis", w.o.Buffer.Check},
+		{"redis", func(ctx context.Context) error {
+			if err := w.o.Buffer.Check(ctx); err != nil {
+				return err
+			}
+			return w.o.Buffer.Enroll(ctx, w.o.Settings.Pipeline)
+		}},
 		{"journal", func(ctx context.Context) (err error) {
 			w.journal, err = journal.Open(ctx, w.o.Output, w.o.Journal)
 			return err
@@ -345,7 +352,9 @@ func (w *Worker) stepped(o *owner) {
 			l += max(x.high-x.taken, 0)
 		}
 	}
-	lag.WithLabelValues(o.shard).Set(float64(l))
+	if o.shard != buffer.Direct { // whose lag the buffer tells
+		lag.WithLabelValues(o.shard).Set(float64(l))
+	}
 	stateBytes.WithLabelValues(o.shard).Set(float64(o.machine.Bytes()))
 	stateRecords.WithLabelValues(o.shard).Set(float64(o.machine.Waiting()))
 	stateKeys.WithLabelValues(o.shard).Set(float64(o.machine.Keys()))

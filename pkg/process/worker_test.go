@@ -497,6 +497,44 @@ func TestDirectLane(t *testing.T) {
 	}
 }
 
+// What is in the direct lane can't be read again from anywhere: it stays there for a pipeline that does not run and never read
+// any of it, also one whose journal has a name of its own, until that has processed it.
+func TestDirectLaneIsKeptForAPipelineThatStopped(t *testing.T) {
+	r := newRig(t, 1)
+	b := r.buffer()
+	defer b.Close()
+	other := func(o *Options) {
+		o.Settings.Pipeline, o.Journal.Pipeline, o.Journal.Topic = "q", "q", "notes-of-q"
+		o.Sink = kafka.New(o.Output, kafka.Options{Topic: "q.out", Logger: r.log})
+	}
+	count10 := window.Settings{Emitter: "count", Size: 10}
+	q := r.worker("q", count10, other)
+	await.True(t, "q is enrolled", func() bool {
+		marks, err := b.Marks(context.Background(), buffer.Direct)
+		_, ok := marks["q"]
+		return err == nil && ok
+	})
+	q.stop()
+	for n := range 20 {
+		if err := b.Append(context.Background(), map[string]int{"n": n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := r.worker("a", count10, nil)
+	r.consume("out", holds(20))
+	a.stop()
+	backlog, err := b.Backlog(context.Background())
+	if err != nil || backlog.Records != 20 || backlog.Lag["p"] != 0 || backlog.Lag["q"] == 0 {
+		t.Fatalf("after the pipeline p: %+v, %v", backlog, err)
+	}
+	q = r.worker("q", count10, other)
+	r.consume("q.out", holds(20))
+	q.stop()
+	if backlog, err := b.Backlog(context.Background()); err != nil || backlog.Records != 0 {
+		t.Errorf("after the pipeline q: %+v, %v", backlog, err)
+	}
+}
+
 // A journal that was deleted is not a fresh start: that would process everything again.
 func TestALostJournalIsRefused(t *testing.T) {
 	r := newRig(t, 1)
