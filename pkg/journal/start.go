@@ -66,8 +66,29 @@ func (j *Journal) findStart(ctx context.Context) (*Start, error) {
 }
 
 func (j *Journal) readStart(ctx context.Context, end int64) (*Start, error) {
-	var found *startRecord
-	err := j.scan(ctx, startPartition, 0, end, func(e *entry) error {
+	found, err := j.scanStart(ctx, end)
+	if err != nil || found == nil {
+		return nil, err
+	}
+	return &found.Start, j.adopt(ctx, found)
+}
+
+// Of returns whose journal a topic is, by what it says itself; empty if no pipeline has begun in it.
+func Of(ctx context.Context, c *wire.Cluster, topic string) (stream, pipeline string, err error) {
+	ends, err := c.Offsets(ctx, topic, []int32{startPartition}, wire.Latest, true)
+	if err != nil {
+		return "", "", fmt.Errorf("whose journal %s is: %w", topic, err)
+	}
+	j := &Journal{o: Options{Topic: topic}, cluster: c}
+	r, err := j.scanStart(ctx, ends[startPartition])
+	if err != nil || r == nil {
+		return "", "", err
+	}
+	return r.Stream, r.Pipeline, nil
+}
+
+func (j *Journal) scanStart(ctx context.Context, end int64) (found *startRecord, err error) {
+	err = j.scan(ctx, startPartition, 0, end, func(e *entry) error {
 		if string(e.key) != startKey {
 			return nil
 		}
@@ -77,10 +98,7 @@ func (j *Journal) readStart(ctx context.Context, end int64) (*Start, error) {
 		}
 		return errStop
 	})
-	if err != nil || found == nil {
-		return nil, err
-	}
-	return &found.Start, j.adopt(ctx, found)
+	return found, err
 }
 
 // adopt checks the record against what is there.

@@ -37,6 +37,8 @@ type positions struct {
 	mu    sync.Mutex
 	marks map[string][]buffer.Mark // of committed checkpoints, per shard
 
+	streams map[string]string // journal → the stream it belongs to, where the name does not tell
+
 	starting *semaphore.Weighted // one asks, the others wait
 	start    *journal.Start
 
@@ -231,13 +233,40 @@ func (p *positions) journaled(ctx context.Context) (pipelines []string, err erro
 	}
 	prefix, suffix := "windrow."+p.w.o.Settings.Stream+".", ".journal"
 	for _, t := range topics {
-		if rest, ok := strings.CutPrefix(t.Name, prefix); ok {
-			if name, ok := strings.CutSuffix(rest, suffix); ok {
-				pipelines = append(pipelines, name)
+		name, ok := strings.CutPrefix(t.Name, prefix)
+		if !ok || !strings.HasSuffix(name, suffix) {
+			continue
+		}
+		name = strings.TrimSuffix(name, suffix)
+		if strings.Contains(name, ".") { // it may as well be of a stream whose name goes on behind the dot
+			stream, err := p.streamOf(ctx, t.Name)
+			if err != nil {
+				return nil, err
+			}
+			if stream != p.w.o.Settings.Stream {
+				continue
 			}
 		}
+		pipelines = append(pipelines, name)
 	}
 	return pipelines, nil
+}
+
+// streamOf is the stream that a journal belongs to; empty as long as no pipeline has begun in it.
+func (p *positions) streamOf(ctx context.Context, topic string) (string, error) {
+	p.mu.Lock()
+	stream := p.streams[topic]
+	p.mu.Unlock()
+	if stream != "" {
+		return stream, nil
+	}
+	stream, _, err := journal.Of(ctx, p.w.o.Output, topic)
+	if err == nil && stream != "" {
+		p.mu.Lock()
+		p.streams[topic] = stream
+		p.mu.Unlock()
+	}
+	return stream, err
 }
 
 // startOf returns where the pipeline starts in a lane: as it was fixed when the pipeline first ran; lanes that came up

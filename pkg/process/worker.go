@@ -109,7 +109,7 @@ func New(o Options) (*Worker, error) {
 	}
 	w.goal = newGoal(w, o.Goal)
 	w.reach.show = func(err error) { o.Conditions.Set("handler", err) }
-	w.positions = &positions{w: w, marks: map[string][]buffer.Mark{}, starting: semaphore.NewWeighted(1)}
+	w.positions = &positions{w: w, marks: map[string][]buffer.Mark{}, streams: map[string]string{}, starting: semaphore.NewWeighted(1)}
 	return w, nil
 }
 

@@ -535,6 +535,34 @@ func TestDirectLaneIsKeptForAPipelineThatStopped(t *testing.T) {
 	}
 }
 
+// Which pipelines a stream has, the names of topics do not always tell: both names may hold dots.
+func TestWhosePipelinesTheJournalsAre(t *testing.T) {
+	r := newRig(t, 1)
+	b := r.buffer()
+	defer b.Close()
+	c := wire.New(wire.Config{Brokers: r.brokers, ClientID: "test"})
+	defer c.Close()
+	for _, x := range []struct{ stream, pipeline string }{{"s", "p"}, {"s", "x.y"}, {"s.x", "q"}, {"s2", "p"}} {
+		topic := "windrow." + x.stream + "." + x.pipeline + ".journal"
+		j, err := journal.Open(t.Context(), c, journal.Options{Topic: topic, Stream: x.stream, Pipeline: x.pipeline, Partitions: 1})
+		if err == nil {
+			_, err = j.Start(t.Context(), func(context.Context) (journal.Start, error) { return journal.Start{}, nil })
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := New(r.options(b, c, "a", count100, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time without asking
+		if got, err := w.positions.journaled(t.Context()); err != nil || !slices.Equal(slices.Sorted(slices.Values(got)), []string{"p", "x.y"}) {
+			t.Errorf("the pipelines of the stream s: %v, %v", got, err)
+		}
+	}
+}
+
 // A journal that was deleted is not a fresh start: that would process everything again.
 func TestALostJournalIsRefused(t *testing.T) {
 	r := newRig(t, 1)
