@@ -395,19 +395,8 @@ func (l *lane) append(c *source.Chunk) error {
 		if err := l.share(&e); err != nil {
 			return err
 		}
-		for _, b := range l.branches {
-			if b.next >= e.Next {
-				continue // further on already
-			}
-			began := time.Now()
-			if err := b.append(l.in.hard, buffer.Append{Next: e.Next, High: c.High, Topic: l.topic}); err != nil {
-				return err
-			}
-			appendSeconds.Observe(time.Since(began).Seconds())
-			if len(b.batches) > 0 {
-				l.entries.Inc()
-			}
-			l.records.Add(float64(b.records))
+		if err := l.appendParts(buffer.Append{Next: e.Next, High: c.High, Topic: l.topic}); err != nil {
+			return err
 		}
 		l.lag.Set(float64(c.High - e.Next))
 		l.next = l.least()
@@ -419,4 +408,38 @@ func (l *lane) append(c *source.Chunk) error {
 		l.blame(nil)
 		l.moved()
 	}
+}
+
+// appendParts appends each branch's part of an entry, all at the same time: each lane has a tail, and a connection, of its
+// own, and which of them are further on than others does not matter to the next open. The error is the first branch's that
+// has one.
+func (l *lane) appendParts(e buffer.Append) error {
+	errs := make([]error, len(l.branches))
+	part := func(i int) {
+		b := l.branches[i]
+		if b.next >= e.Next {
+			return // further on already
+		}
+		began := time.Now()
+		if errs[i] = b.append(l.in.hard, e); errs[i] != nil {
+			return
+		}
+		appendSeconds.Observe(time.Since(began).Seconds())
+		if len(b.batches) > 0 {
+			l.entries.Inc()
+		}
+		l.records.Add(float64(b.records))
+	}
+	var others sync.WaitGroup
+	for i := 1; i < len(l.branches); i++ {
+		others.Go(func() { part(i) })
+	}
+	part(0)
+	others.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
