@@ -235,7 +235,7 @@ func chart(curves []Curve, faults []Fault, unit string) Chart {
 		before := math.Inf(-1)
 		for _, p := range curve.Points {
 			command := "L"
-			if p.Seconds-before > 4*sampleEvery.Seconds() { // it was away
+			if math.IsInf(before, -1) || seenBetween(curves, before, p.Seconds) > 1 { // it was away
 				command = "M"
 			}
 			before = p.Seconds
@@ -261,6 +261,20 @@ func chart(curves []Curve, faults []Fault, unit string) Chart {
 		c.Bounds = append(c.Bounds, Tick{y(limit), "limit of " + bounds[limit]})
 	}
 	return c
+}
+
+// seenBetween is how many points a curve has within such a time, the one that has the most.
+func seenBetween(curves []Curve, from, to float64) (most int) {
+	for _, c := range curves {
+		n := 0
+		for _, p := range c.Points {
+			if p.Seconds > from && p.Seconds < to {
+				n++
+			}
+		}
+		most = max(most, n)
+	}
+	return most
 }
 
 func round(v float64) float64 { return math.Round(v*10) / 10 }

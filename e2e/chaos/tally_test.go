@@ -66,6 +66,16 @@ func TestTally(t *testing.T) {
 	}
 }
 
+// A curve ends while what it is of is away, not when all samples come late.
+func TestCurvesBreak(t *testing.T) {
+	gone := Curve{Points: []Point{{0, 1}, {1, 1}, {5, 1}, {9, 1}}}
+	there := Curve{Points: []Point{{0, 2}, {1, 2}, {2, 2}, {3, 2}, {4, 2}, {5, 2}, {9, 2}}}
+	lines := chart([]Curve{gone, there}, nil, "records").Lines
+	if n, m := strings.Count(lines[0].Path, "M"), strings.Count(lines[1].Path, "M"); n != 2 || m != 1 {
+		t.Errorf("the curves have %d and %d pieces: %s and %s", n, m, lines[0].Path, lines[1].Path)
+	}
+}
+
 func TestOnce(t *testing.T) {
 	sent := []int{2, 1}
 	exact := []poison{{0, 0}, {1, 0}, {0, 1}}
