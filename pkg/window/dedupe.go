@@ -122,7 +122,7 @@ func (d *dedupe) restore(r *reader) {
 		}
 		r.p = r.p[copy(e.digest[:], r.p):]
 		e.at = r.time()
-		if _, twice := d.known[e.digest]; twice || r.err != nil {
+		if _, twice := d.known[e.digest]; twice || r.err != nil || d.len() == d.most {
 			r.fail()
 			return
 		}

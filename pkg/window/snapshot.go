@@ -192,7 +192,10 @@ func (m *Machine) restoreFolded(q *queue, r *reader) {
 	r.p = rest
 	q.Folded, q.state = n, state
 	if m.traits.Weighs {
-		q.size = r.varint()
+		if q.size = r.varint(); q.size < 0 {
+			r.fail()
+			return
+		}
 	}
 	m.records += n
 	m.bytes += int64(m.states.Grown(state))

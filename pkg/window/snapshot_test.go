@@ -22,6 +22,10 @@ var snapshotSettings = []window.Settings{
 	{Emitter: "sorted"},
 	{Emitter: "tumbling", Interval: time.Second, Key: "@key", WatermarkIdle: time.Second, MaxFuture: time.Second},
 	{Emitter: "sliding", Interval: 6 * time.Millisecond, Slide: 2 * time.Millisecond, StateMaxBytes: 900},
+	{Emitter: "count", Size: 3, SlideSize: 2, Key: "@key", MaxKeys: 3, KeyTimeout: time.Second},
+	{Emitter: "bytes", Bytes: 200, Aggregate: "count()", Interval: time.Second},
+	{Emitter: "count", Size: 5, Dedupe: "@key", DedupeWithin: time.Second, DedupeMax: 3},
+	{Emitter: "sample", Size: 1, Interval: time.Second, Key: "@key", MaxKeys: 3},
 }
 
 // snapshots are of machines under settings s at several moments.
