@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -302,6 +306,44 @@ func TestCommitsTheLeastPosition(t *testing.T) {
 	if at := w.committed("a", 0); at < slow || at > least {
 		t.Errorf("%d is committed, want %d to %d", at, slow, least)
 	}
+}
+
+// TestCommitsNeverLess: the answer to a commit is lost, and Redis goes back behind what it committed.
+func TestCommitsNeverLess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, "a")
+	transport := &losesAnswers{Transport: &kafka.Transport{ClientID: "test", MetadataTopics: []string{}}}
+	in := w.startWith(wire.New(wire.Config{Brokers: w.kafka.ListenAddrs(), Transport: transport}), Options{Topics: "a"})
+	w.produce("a", 0, "x", 0, 20)
+	w.expect("a/0", values("x", 0, 0, 20))
+	publish := func(position int64) {
+		t.Helper()
+		if err := w.buffer().Publish(t.Context(), "p", "a/0", []buffer.Mark{{Lane: "a/0", Position: position, Ms: 1}}, time.Minute, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	transport.of.Store(int32(protocol.OffsetCommit))
+	publish(20)
+	await.True(t, "20 is committed, and the answer lost", func() bool { return w.committed("a", 0) == 20 && transport.of.Load() == 0 })
+	publish(10)
+	in.offsets.commit(t.Context())
+	if at := w.committed("a", 0); at != 20 {
+		t.Errorf("%d is committed after 20 was", at)
+	}
+}
+
+// losesAnswers loses the answer to the next request of a kind.
+type losesAnswers struct {
+	*kafka.Transport
+	of atomic.Int32 // protocol.ApiKey; 0: none
+}
+
+func (l *losesAnswers) RoundTrip(ctx context.Context, addr net.Addr, req kafka.Request) (kafka.Response, error) {
+	res, err := l.Transport.RoundTrip(ctx, addr, req)
+	if key := int32(req.ApiKey()); key != 0 && l.of.CompareAndSwap(key, 0) {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return res, err
 }
 
 func TestTopicMadeAgain(t *testing.T) {

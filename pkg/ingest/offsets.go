@@ -123,6 +123,7 @@ func (o *offsets) set(ctx context.Context, tp source.TopicPartition, c source.Co
 func (o *offsets) write(ctx context.Context, offsets map[source.TopicPartition]source.Committed) error {
 	a, _ := o.in.assigned()
 	if err := source.Commit(ctx, o.in.cluster, o.in.o.Group, a, offsets); err != nil {
+		o.of = nil // it may be in effect all the same: what is committed is not known any more
 		return err
 	}
 	if o.of == a {

@@ -165,6 +165,11 @@ func (r *running) lane(name string) *lane {
 func (w *world) start(o Options) *running {
 	w.t.Helper()
 	c := wire.New(wire.Config{Brokers: w.kafka.ListenAddrs(), ClientID: "test"})
+	return w.startWith(c, o)
+}
+
+func (w *world) startWith(c *wire.Cluster, o Options) *running {
+	w.t.Helper()
 	if o.refresh == 0 {
 		o.refresh = 100 * time.Millisecond
 	}
