@@ -49,8 +49,8 @@ mutants: ## break the rules that the promises rest on, one at a time: the simula
 	$(GO) test ./internal/sim -run 'TestEveryRuleIsNeeded$$' -count 1 -v
 
 .PHONY: soak
-soak: ## simulate so many seeds more: SEEDS=10000 FIRST=1001
-	$(GO) test ./internal/sim -run 'TestSeeds$$' -seeds $(or $(SEEDS),10000) -first $(or $(FIRST),1001) -timeout 0 -v
+soak: ## simulate further seeds for so long, with progress: FOR=10m FIRST=1001
+	$(GO) test ./internal/sim -run 'TestSeeds$$' -for $(or $(FOR),10m) -first $(or $(FIRST),1001) -failures 5 -timeout 0 -count 1 -v
 
 .PHONY: chaos
 chaos: setup ## kill, pause, cut off, fill up and restart programs and servers under load: build/chaos/report.html

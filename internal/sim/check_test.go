@@ -223,6 +223,9 @@ func (c *checker) published(key string, fields [][]byte) {
 		c.w.count("position published")
 		f := strings.Fields(string(fields[i+1]))
 		at := atoi([]byte(f[4]))
+		if at == 0 { // the journal begins with a mark
+			c.w.failf("the position %s of %q is published without a checkpoint", f[0], fields[i])
+		}
 		found, committed := c.checkpoint(at)
 		if found && !committed {
 			c.w.failf("the position %s of %q is published, whose checkpoint at offset %d of the journal is not committed", f[0], fields[i], at)

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"hash/fnv"
+	"io"
 	"maps"
 	"math"
 	"slices"
@@ -41,6 +43,31 @@ type kafkaModel struct {
 	txns   map[string]*txn
 	groups map[string]*group
 	nextID int64 // of producers
+	moves  uint32
+}
+
+// coordinator is the broker that coordinates a transactional id.
+func (k *kafkaModel) coordinator(name string) int32 {
+	h := fnv.New32a()
+	io.WriteString(h, name)
+	return 1 + int32((h.Sum32()>>8+k.moves)%uint32(k.w.plan.brokers))
+}
+
+// move gives a partition, or what is coordinated, to the other broker.
+func (k *kafkaModel) move() {
+	k.w.count("leader moved")
+	var all []*partition
+	for _, name := range slices.Sorted(maps.Keys(k.topics)) {
+		all = append(all, k.topics[name].partitions...)
+	}
+	i := k.w.rnd.IntN(len(all) + 1)
+	if i == len(all) {
+		k.moves++
+		k.w.note("other brokers coordinate")
+		return
+	}
+	all[i].leader = 1 + all[i].leader%k.w.plan.brokers
+	k.w.note("broker %d leads %v", all[i].leader, all[i].at)
 }
 
 type topic struct {
@@ -57,6 +84,7 @@ type tp struct {
 
 type partition struct {
 	at        tp
+	leader    int32
 	batches   []batch
 	start     int64
 	next      int64 // high watermark and end
@@ -115,7 +143,7 @@ func (k *kafkaModel) createTopic(name string, partitions int, compacted bool) *t
 	t := &topic{name: name, compacted: compacted}
 	copy(t.id[:], fmt.Sprintf("id-%-13s", name))
 	for i := range partitions {
-		t.partitions = append(t.partitions, &partition{at: tp{name, int32(i)}, producers: map[int64]*producer{}, open: map[int64]int64{}})
+		t.partitions = append(t.partitions, &partition{at: tp{name, int32(i)}, leader: 1 + k.w.rnd.Int32N(k.w.plan.brokers), producers: map[int64]*producer{}, open: map[int64]int64{}})
 	}
 	k.topics[name] = t
 	return t

@@ -32,6 +32,7 @@ var versions = map[protocol.ApiKey]int16{
 type exchanger interface {
 	protocol.Message
 	Required(map[protocol.ApiKey]int16) bool
+	Broker(protocol.Cluster) (protocol.Broker, error)
 	RawExchange(io.ReadWriter) (protocol.Message, error)
 }
 
@@ -44,7 +45,11 @@ func (t transport) RoundTrip(ctx context.Context, _ net.Addr, req kafka.Request)
 	}
 	if e, ok := req.(exchanger); ok {
 		e.Required(versions)
-		return e.RawExchange(&line{ctx: ctx, p: t.p})
+		b, err := e.Broker(protocol.Cluster{Controller: 1})
+		if err != nil {
+			return nil, err
+		}
+		return e.RawExchange(&line{ctx: ctx, p: t.p, broker: b.ID})
 	}
 	return t.typed(ctx, req)
 }
@@ -53,6 +58,7 @@ func (t transport) RoundTrip(ctx context.Context, _ net.Addr, req kafka.Request)
 type line struct {
 	ctx     context.Context
 	p       *proc
+	broker  int32
 	in, out []byte
 }
 
@@ -93,7 +99,7 @@ func (l *line) exchange() error {
 		res = r.ResponseKind()
 		res.(*kmsg.ApiVersionsResponse).ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: int16(protocol.Metadata), MaxVersion: 10}}
 	} else {
-		r, err := l.p.ask(l.p.w.kafka.call(req), l.ctx.Done(), nil)
+		r, err := l.p.ask(l.p.w.kafka.call(l.broker, req), l.ctx.Done(), nil)
 		if err != nil {
 			if l.ctx.Err() != nil {
 				return l.ctx.Err()
@@ -113,8 +119,8 @@ func (l *line) exchange() error {
 	return nil
 }
 
-// call makes a request a call to the model.
-func (k *kafkaModel) call(req kmsg.Request) *call {
+// call makes a request to a broker a call to the model.
+func (k *kafkaModel) call(broker int32, req kmsg.Request) *call {
 	c := &call{}
 	answer := func(label string, do func() kmsg.Response) {
 		c.label = "kafka " + label
@@ -126,12 +132,16 @@ func (k *kafkaModel) call(req kmsg.Request) *call {
 	case *kmsg.FindCoordinatorRequest:
 		answer("FindCoordinator "+r.CoordinatorKey, func() kmsg.Response {
 			res := r.ResponseKind().(*kmsg.FindCoordinatorResponse)
-			res.NodeID = 1
+			res.NodeID = k.coordinator(r.CoordinatorKey)
 			return res
 		})
 	case *kmsg.InitProducerIDRequest:
 		do := func() kmsg.Response {
 			res := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+			if broker != k.coordinator(*r.TransactionalID) {
+				res.ErrorCode = notCoordinator
+				return res
+			}
 			res.ProducerID, res.ProducerEpoch, res.ErrorCode = k.initProducer(*r.TransactionalID, time.Duration(r.TransactionTimeoutMillis)*time.Millisecond)
 			return res
 		}
@@ -149,6 +159,9 @@ func (k *kafkaModel) call(req kmsg.Request) *call {
 	case *kmsg.AddPartitionsToTxnRequest:
 		c.txn = r.TransactionalID
 		answer("AddPartitionsToTxn "+r.TransactionalID, func() kmsg.Response {
+			if broker != k.coordinator(r.TransactionalID) {
+				return addAnswer(r, notCoordinator)
+			}
 			return addAnswer(r, k.addPartitions(r.TransactionalID, r.ProducerID, r.ProducerEpoch, partsOf(r)))
 		})
 		c.refuse = func() bool {
@@ -159,7 +172,9 @@ func (k *kafkaModel) call(req kmsg.Request) *call {
 		c.txn = r.TransactionalID
 		answer("EndTxn "+r.TransactionalID, func() kmsg.Response {
 			res := r.ResponseKind().(*kmsg.EndTxnResponse)
-			res.ErrorCode = k.end(r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit)
+			if res.ErrorCode = notCoordinator; broker == k.coordinator(r.TransactionalID) {
+				res.ErrorCode = k.end(r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Commit)
+			}
 			return res
 		})
 		c.refuse = func() bool {
@@ -172,12 +187,12 @@ func (k *kafkaModel) call(req kmsg.Request) *call {
 			return true
 		}
 	case *kmsg.ProduceRequest:
-		k.produceCall(c, r)
+		k.produceCall(c, broker, r)
 	case *kmsg.FetchRequest:
-		k.fetchCall(c, r)
+		k.fetchCall(c, broker, r)
 	case *kmsg.ListOffsetsRequest:
 		answer(fmt.Sprintf("ListOffsets %s %d at %d", r.Topics[0].Topic, r.Topics[0].Partitions[0].Partition, r.Topics[0].Partitions[0].Timestamp),
-			func() kmsg.Response { return k.listOffsets(r) })
+			func() kmsg.Response { return k.listOffsets(broker, r) })
 	case *kmsg.CreateTopicsRequest:
 		answer("CreateTopics "+r.Topics[0].Topic, func() kmsg.Response { return k.createTopics(r) })
 	default:
@@ -234,7 +249,7 @@ func (k *kafkaModel) metadata(r *kmsg.MetadataRequest) kmsg.Response {
 		if t := k.topics[n]; t != nil {
 			x.ErrorCode, x.TopicID = 0, t.id
 			for i := range t.partitions {
-				x.Partitions = append(x.Partitions, kmsg.MetadataResponseTopicPartition{Partition: int32(i), Leader: 1})
+				x.Partitions = append(x.Partitions, kmsg.MetadataResponseTopicPartition{Partition: int32(i), Leader: t.partitions[i].leader})
 			}
 		}
 		res.Topics = append(res.Topics, x)
@@ -263,7 +278,7 @@ func (k *kafkaModel) createTopics(r *kmsg.CreateTopicsRequest) kmsg.Response {
 	return res
 }
 
-func (k *kafkaModel) produceCall(c *call, r *kmsg.ProduceRequest) {
+func (k *kafkaModel) produceCall(c *call, broker int32, r *kmsg.ProduceRequest) {
 	name := ""
 	if r.TransactionID != nil {
 		name = *r.TransactionID
@@ -280,7 +295,9 @@ func (k *kafkaModel) produceCall(c *call, r *kmsg.ProduceRequest) {
 			x := kmsg.ProduceResponseTopic{Topic: t.Topic}
 			for _, p := range t.Partitions {
 				y := kmsg.ProduceResponseTopicPartition{Partition: p.Partition, BaseOffset: -1, ErrorCode: unknownTopic}
-				if at := k.partition(tp{t.Topic, p.Partition}); at != nil && also != notLeader {
+				if at := k.partition(tp{t.Topic, p.Partition}); at != nil && at.leader != broker {
+					y.ErrorCode = notLeader
+				} else if at != nil && also != notLeader {
 					y.BaseOffset, y.ErrorCode = k.append(at, p.Records, name)
 				}
 				if also != 0 && y.ErrorCode == 0 || also == notLeader {
@@ -299,7 +316,7 @@ func (k *kafkaModel) produceCall(c *call, r *kmsg.ProduceRequest) {
 	}
 }
 
-func (k *kafkaModel) fetchCall(c *call, r *kmsg.FetchRequest) {
+func (k *kafkaModel) fetchCall(c *call, broker int32, r *kmsg.FetchRequest) {
 	c.label = fmt.Sprintf("kafka Fetch %d", r.IsolationLevel)
 	for _, t := range r.Topics {
 		for _, p := range t.Partitions {
@@ -314,7 +331,9 @@ func (k *kafkaModel) fetchCall(c *call, r *kmsg.FetchRequest) {
 			x := kmsg.FetchResponseTopic{Topic: t.Topic}
 			for _, p := range t.Partitions {
 				y := kmsg.FetchResponseTopicPartition{Partition: p.Partition, HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, ErrorCode: unknownTopic}
-				if at := k.partition(tp{t.Topic, p.Partition}); at != nil {
+				if at := k.partition(tp{t.Topic, p.Partition}); at != nil && at.leader != broker {
+					y.ErrorCode = notLeader
+				} else if at != nil {
 					y.HighWatermark, y.LastStableOffset, y.LogStartOffset = at.next, at.stable(), at.start
 					var aborted []abortedTxn
 					y.RecordBatches, aborted, y.ErrorCode = at.fetch(p.FetchOffset, min(left, int(p.PartitionMaxBytes)), r.IsolationLevel == 1)
@@ -342,7 +361,7 @@ func (k *kafkaModel) fetchCall(c *call, r *kmsg.FetchRequest) {
 				for _, t := range r.Topics {
 					for _, p := range t.Partitions {
 						at := k.partition(tp{t.Topic, p.Partition})
-						if at == nil || p.FetchOffset > at.next || p.FetchOffset < at.start {
+						if at == nil || at.leader != broker || p.FetchOffset > at.next || p.FetchOffset < at.start {
 							return true
 						}
 						end := at.next
@@ -374,13 +393,15 @@ func (k *kafkaModel) fetchCall(c *call, r *kmsg.FetchRequest) {
 	}
 }
 
-func (k *kafkaModel) listOffsets(r *kmsg.ListOffsetsRequest) kmsg.Response {
+func (k *kafkaModel) listOffsets(broker int32, r *kmsg.ListOffsetsRequest) kmsg.Response {
 	res := r.ResponseKind().(*kmsg.ListOffsetsResponse)
 	for _, t := range r.Topics {
 		x := kmsg.ListOffsetsResponseTopic{Topic: t.Topic}
 		for _, p := range t.Partitions {
 			y := kmsg.ListOffsetsResponseTopicPartition{Partition: p.Partition, Timestamp: -1, Offset: -1, ErrorCode: unknownTopic}
-			if at := k.partition(tp{t.Topic, p.Partition}); at != nil {
+			if at := k.partition(tp{t.Topic, p.Partition}); at != nil && at.leader != broker {
+				y.ErrorCode = notLeader
+			} else if at != nil {
 				y.ErrorCode = 0
 				switch {
 				case p.Timestamp == -2:

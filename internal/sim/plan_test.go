@@ -39,6 +39,8 @@ type plan struct {
 	lose        time.Duration // mean time between Redis's losses; 0: none
 	clock       time.Duration // mean time between two steps of Redis's clock
 	oom         time.Duration
+	brokers     int32
+	move        time.Duration // mean time between two moves of a leader
 	compact     time.Duration
 	retain      time.Duration
 	scale       time.Duration // mean time between two changes of the processes
@@ -61,11 +63,12 @@ func newPlan(r *rand.Rand) plan {
 		freeze: pick(r, 500*time.Millisecond, 4*time.Second, 10*time.Second),
 		lose:   pick(r, 0, 2*time.Second, 6*time.Second), oom: pick(r, 0, 0, 4*time.Second),
 		compact: pick(r, 0, time.Second), retain: pick(r, 0, time.Second), scale: pick(r, 0, time.Second, 3*time.Second),
-		clock:  pick(r, 0, 0, time.Second),
+		clock:   pick(r, 0, 0, time.Second),
+		brokers: pick[int32](r, 1, 2, 2), move: pick(r, 0, 2*time.Second),
 		verify: r.IntN(2) == 0, slowMarkers: pick(r, 0, 30, 5),
 	}
 	if r.IntN(2) == 0 {
-		p.focus = pick(r, "mongo", "kafka EndTxn", "kafka Produce", "kafka AddPartitionsToTxn", "kafka InitProducerID",
+		p.focus = pick(r, "mongo", "kafka EndTxn", "kafka EndTxn", "kafka Produce", "kafka AddPartitionsToTxn", "kafka InitProducerID",
 			"kafka OffsetCommit", "kafka Fetch", "redis MULTI", "redis TIME", "redis eval", "redis xtrim")
 	}
 	if r.IntN(20) == 0 {
@@ -87,10 +90,23 @@ func newPlan(r *rand.Rand) plan {
 	default:
 		p.sink = "at-least-once"
 	}
-	if r.IntN(6) == 0 {
+	if p.focus == "kafka EndTxn" { // the call whose fate matters most
+		p.faults, p.late, p.brokers = []string{"lost request", "lost reply", "late request"}, true, 2
+		p.sink, p.outPartitions = "kafka", 2 // several brokers take part
+	}
+	if p.brokers == 1 {
+		p.move = 0
+	}
+	if r.IntN(4) == 0 {
 		p.direct, p.lose = true, 0
+		// Who read at the same time are a danger to it.
+		p.workers, p.freeze = max(p.workers, 2), 4*time.Second
+		p.faults = append(p.faults, "freeze", "freeze")
 	}
 	p.settings = newSettings(r)
+	if p.settings[0].Emitter == emit.NameFixed && !p.direct && r.IntN(2) == 0 { // what looks at the time of receipt
+		p.clock, p.lose = 500*time.Millisecond, 2*time.Second
+	}
 	return p
 }
 
@@ -171,8 +187,8 @@ func parseDatum(b []byte) (d datum) {
 func (p plan) String() string {
 	s, _ := json.Marshal(p.settings)
 	return fmt.Sprintf("%d partitions, %d ingesters, %d workers, sink %s, handler %v, direct %v, shards %d, lease %v, transactions %v, buffer %d, "+
-		"%v of faults one in %d %v more often %q (late %v by %v, freezes of %v), redis loses every %v, its clock steps %v, full %v, compaction %v, retention %v, scaling %v, "+
+		"%v of faults one in %d %v more often %q (late %v by %v, freezes of %v), redis loses every %v, its clock steps %v, full %v, %d brokers, leaders move every %v, compaction %v, retention %v, scaling %v, "+
 		"verify %v, slow markers %d, latency %v, settings %s",
 		p.partitions, p.ingests, p.workers, p.sink, p.handler, p.direct, p.shards, p.lease, p.transaction, p.bufferBytes,
-		p.duration, p.oneIn, p.faults, p.focus, p.late, p.lateness, p.freeze, p.lose, p.clock, p.oom, p.compact, p.retain, p.scale, p.verify, p.slowMarkers, p.latency, s)
+		p.duration, p.oneIn, p.faults, p.focus, p.late, p.lateness, p.freeze, p.lose, p.clock, p.oom, p.brokers, p.move, p.compact, p.retain, p.scale, p.verify, p.slowMarkers, p.latency, s)
 }

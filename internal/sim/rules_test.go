@@ -164,4 +164,22 @@ var rules = []rule{
 			return nil
 `,
 	}}},
+	{"received-in-order", "no record seems received before those ahead of it", []edit{{
+		"pkg/process/owner.go",
+		`		now = max(now, o.feed.latest())
+`,
+		`		if !broken.Rule("received-in-order") {
+			now = max(now, o.feed.latest())
+		}
+`,
+	}}},
+	{"alarm-for-what-is-unread", "a loss is reported of what some pipeline has not processed, no other", []edit{{
+		"pkg/ingest/loss.go",
+		`		unread = max(unread, c.Offset)
+`,
+		`		if !broken.Rule("alarm-for-what-is-unread") {
+			unread = max(unread, c.Offset)
+		}
+`,
+	}}},
 }

@@ -49,8 +49,14 @@ func (w *world) play() {
 	}
 	w.every(w.plan.scale, w.scale)
 	w.every(w.plan.lose, w.lose)
-	w.every(w.plan.clock, w.redis.stepClock)
+	w.every(w.plan.clock, func() {
+		w.redis.stepClock()
+		if w.plan.lose > 0 && w.chance(2) { // entries of the time before it, and then those before them again
+			w.after(w.spread(time.Second), w.lose)
+		}
+	})
 	w.every(w.plan.oom, w.full)
+	w.every(w.plan.move, w.kafka.move)
 	w.every(w.plan.compact, w.compact)
 	w.every(w.plan.retain, w.retain)
 	w.every(500*time.Millisecond, w.redis.save)
@@ -183,6 +189,9 @@ func (w *world) newSettings(version int) {
 }
 
 func (w *world) lose() {
+	if w.quiet {
+		return
+	}
 	if w.chance(3) {
 		w.redis.flush()
 	} else {
@@ -247,7 +256,7 @@ func (w *world) produce(part int) {
 
 // appendDirect is a program that appends records itself.
 func (w *world) appendDirect() {
-	w.every(w.plan.pace, func() {
+	w.every(w.plan.pace/4, func() {
 		if w.redis.full {
 			return
 		}
@@ -259,11 +268,21 @@ func (w *world) appendDirect() {
 
 const journalTopic = "windrow." + stream + "." + pipeline + ".journal"
 
-// conditions are nobody's here.
-type conditions struct{}
+// conditions fail the run when a loss is reported: there is none.
+type conditions struct{ w *world }
 
-func (conditions) Set(string, error)  {}
-func (conditions) Warn(string, error) {}
+func (c conditions) Warn(name string, err error) { c.Set(name, err) }
+
+func (c conditions) Set(name string, err error) {
+	if err == nil || name != "source-lost" && !strings.HasPrefix(name, "data ") {
+		return
+	}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	if c.w.alarm == nil {
+		c.w.alarm = fmt.Errorf("a loss is reported that is none: %w", err)
+	}
+}
 
 func (w *world) logger(name string) *zap.Logger {
 	if w.trace == nil {
@@ -299,7 +318,7 @@ func (w *world) startIngest() {
 		in, err := ingest.New(ingest.Options{
 			Cluster: p.cluster(), Buffer: b, Topics: "in", Group: stream, ReadCommitted: true, MaxBytes: w.plan.bufferBytes,
 			Shards: w.plan.shards, ShardKey: shardKey(w.plan.shards),
-			Join: p.join(stream), Abort: ctx, Conditions: conditions{}, Logger: w.logger(p.name),
+			Join: p.join(stream), Abort: ctx, Conditions: conditions{w}, Logger: w.logger(p.name),
 		})
 		if err != nil {
 			return err
@@ -335,7 +354,7 @@ func (w *world) startWorker() {
 			Buffer: b, Source: c, Output: c, Sink: s, Settings: settings,
 			Journal: journal.Options{Topic: journalTopic, Stream: stream, Pipeline: pipeline, Partitions: 2, Timeout: w.plan.transaction,
 				AtLeastOnce: w.plan.sink == "at-least-once", Logger: w.logger(p.name)},
-			Name: p.name, LeaseTTL: w.plan.lease, Conditions: conditions{}, Logger: w.logger(p.name),
+			Name: p.name, LeaseTTL: w.plan.lease, Conditions: conditions{w}, Logger: w.logger(p.name),
 		}
 		if w.plan.handler {
 			o.Handler, o.HandlerAttempts, o.HandlerConcurrency = p.handle, 1000, 3

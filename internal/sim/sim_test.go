@@ -2,9 +2,11 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -24,6 +27,7 @@ var (
 	storyFlag = flag.String("story", "", "with -seed: write what happened, call by call, to this file")
 	seedsFlag = flag.Int("seeds", 0, "how many seeds TestSeeds runs; 0: 1000, or 50 if they are slow")
 	firstFlag = flag.Uint64("first", 1, "the first of them")
+	forFlag   = flag.Duration("for", 0, "how long TestSeeds goes on, whatever -seeds says; it tells how far it is")
 	failsFlag = flag.Int("failures", 20, "after how many failing seeds TestSeeds ends")
 )
 
@@ -98,38 +102,70 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-// TestSeeds runs many seeds.
+// TestSeeds runs many seeds, or as many as there is time for.
 func TestSeeds(t *testing.T) {
-	counts := map[string]int{}
-	failed := 0
-	steps := 0
-	for i := range uint64(seeds()) {
-		r := simulate(t, *firstFlag+i, nil)
-		steps += r.steps
-		for k, n := range r.counts {
-			counts[k] += n
-		}
+	all := tally{began: time.Now(), counts: map[string]int{}}
+	for told := all.began; *forFlag > 0 && all.left() > 0 || *forFlag == 0 && all.seeds < seeds(); {
+		r := simulate(t, *firstFlag+uint64(all.seeds), nil)
+		all.add(r)
 		if r.err != nil {
 			t.Error(r)
-			if failed++; failed >= *failsFlag {
+			if all.failed >= *failsFlag {
 				break
 			}
 		}
+		if *forFlag > 0 && time.Since(told) >= 5*time.Second {
+			told = time.Now()
+			fmt.Printf("%v left: %v\n", all.left().Round(time.Second), &all)
+		}
 	}
-	t.Logf("%d steps, %v", steps, counts)
-	if seeds() < 1000 {
+	t.Log(&all)
+	if all.seeds < 1000 {
 		return
 	}
 	// What the seeds are for must have happened.
 	for _, event := range []string{
 		"append refused: the tail had moved", "concurrent transactions (51)", "crash after a call", "crash before a call",
-		"fenced at the coordinator", "freeze", "late request took effect", "lost reply", "lost request", "new settings",
-		"redis emptied", "redis fail-over", "redis full", "transaction aborted by a newer epoch", "window delivered again",
+		"fenced at the coordinator", "freeze", "late request took effect", "leader moved", "lost reply", "lost request", "new settings",
+		"redis clock step", "redis emptied", "redis fail-over", "redis full", "transaction aborted by a newer epoch", "window delivered again",
 	} {
-		if counts[event] == 0 {
-			t.Errorf("in %d seeds there was no %q", seeds(), event)
+		if all.counts[event] == 0 {
+			t.Errorf("in %d seeds there was no %q", all.seeds, event)
 		}
 	}
+}
+
+// tally is what many seeds came to.
+type tally struct {
+	began                time.Time
+	seeds, failed, steps int
+	counts               map[string]int // what happened how often
+}
+
+func (a *tally) add(r result) {
+	a.seeds++
+	a.steps += r.steps
+	for what, n := range r.counts {
+		a.counts[what] += n
+	}
+	if r.err != nil {
+		a.failed++
+	}
+}
+
+// left is the time that is left of that of the flag.
+func (a *tally) left() time.Duration { return *forFlag - time.Since(a.began) }
+
+// String names what happened in the order of how often.
+func (a *tally) String() string {
+	took := time.Since(a.began)
+	s := fmt.Sprintf("%d seeds in %v, %.1f a second, %d failed, %d steps", a.seeds, took.Round(time.Second), float64(a.seeds)/took.Seconds(), a.failed, a.steps)
+	for _, what := range slices.SortedFunc(maps.Keys(a.counts), func(x, y string) int {
+		return cmp.Or(cmp.Compare(a.counts[y], a.counts[x]), cmp.Compare(x, y))
+	}) {
+		s += fmt.Sprintf(", %s %d", what, a.counts[what])
+	}
+	return s
 }
 
 // TestReplay: the same seed twice is the same run, call by call. Go takes the processor from a goroutine after 10 ms of the

@@ -11,7 +11,7 @@ import (
 // warmUp has what the programs share process-wide made outside of any simulation: a channel made within one (the
 // compressor's of checkpoints has one) is of no use to the next.
 func warmUp() error {
-	w := &world{timer: time.NewTimer(0), counts: map[string]int{}, rnd: newRand(0), quiet: true}
+	w := &world{timer: time.NewTimer(0), counts: map[string]int{}, rnd: newRand(0), quiet: true, plan: plan{brokers: 1}}
 	w.kafka = newKafka(w)
 	p := &proc{w: w, at: func(c *call) reply {
 		for len(w.events) > 0 && time.Until(w.events[0].at) < time.Second { // markers, not time-outs

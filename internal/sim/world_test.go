@@ -26,6 +26,7 @@ type world struct {
 	mu    sync.Mutex
 	fresh []*call // asked, not seen by the scheduler yet
 	wake  chan struct{}
+	alarm error // what the product says is lost
 
 	calls  []*call // waiting to be executed, or blocked in a model
 	events []event // in the order of time
@@ -68,8 +69,9 @@ type call struct {
 	out    any
 
 	begun  bool
-	lurks  int  // how many calls about the same transactional id come first, if it is late
-	gone   bool // the caller has given up; guarded by world.mu
+	lurks  int    // if it is late: how many calls about the same transactional id come before it
+	moment moment // … and what kind of call is the last of them, or the next
+	gone   bool   // the caller has given up; guarded by world.mu
 	answer chan reply
 }
 
@@ -195,9 +197,12 @@ func (w *world) collect() {
 	default:
 	}
 	w.mu.Lock()
-	fresh := w.fresh
+	fresh, alarm := w.fresh, w.alarm
 	w.fresh = nil
 	w.mu.Unlock()
+	if alarm != nil {
+		w.fail(alarm)
+	}
 	slices.SortStableFunc(fresh, func(a, b *call) int {
 		return cmp.Or(cmp.Compare(a.p.id, b.p.id), cmp.Compare(a.label, b.label))
 	})
@@ -232,9 +237,9 @@ func (w *world) abandoned(c *call) {
 // can, between two others about it: there it is most dangerous.
 func (w *world) later(c *call) {
 	if c.txn != "" && !w.chance(3) {
-		c.lurks = 1 + w.rnd.IntN(4)
+		c.moment, c.lurks = pick(w.rnd, between, behindProduce, beforeFencing), pick(w.rnd, 1, 1, 1, 1, 2, 3, 4)
 		w.lurking = append(w.lurking, c)
-		w.note("%s: %s comes %d calls later", c.p.name, c.label, c.lurks)
+		w.note("%s: %s comes %s, %d calls later", c.p.name, c.label, c.moment, c.lurks)
 		return
 	}
 	d := time.Duration(w.rnd.ExpFloat64() * float64(w.plan.lateness))
@@ -248,13 +253,34 @@ func (w *world) takesEffect(c *call) {
 	c.finish()
 }
 
-// comes is called before a call about a transactional id is executed: late ones may come first.
-func (w *world) comes(txn string) {
+// moment says between which two calls about its transactional id a late one comes.
+type moment string
+
+const (
+	between       moment = "between two others"
+	behindProduce moment = "behind a Produce"         // when there is something in the transaction
+	beforeFencing moment = "before an InitProducerID" // the last time that it has an effect
+)
+
+// comes is called before a call about a transactional id is executed, and after it: late ones may come then.
+func (w *world) comes(x *call, after bool) {
 	w.lurking = slices.DeleteFunc(w.lurking, func(c *call) bool {
-		if c.txn == txn {
+		if c.txn != x.txn {
+			return false
+		}
+		if !after {
 			c.lurks--
 		}
-		if c.lurks > 0 {
+		now := false
+		switch c.moment {
+		case between:
+			now = !after && c.lurks <= 0
+		case behindProduce:
+			now = after && c.lurks <= 0 && strings.HasPrefix(x.label, "kafka Produce")
+		case beforeFencing:
+			now = !after && strings.HasPrefix(x.label, "kafka InitProducerID")
+		}
+		if !now {
 			return false
 		}
 		w.takesEffect(c)
@@ -379,7 +405,8 @@ func (w *world) twins(c *call) (all []*call) {
 // execute executes a call, or its next piece.
 func (w *world) execute(c *call) {
 	if c.txn != "" && !c.begun {
-		w.comes(c.txn)
+		w.comes(c, false)
+		defer w.comes(c, true)
 	}
 	c.begun = true
 	if !c.step() {
