@@ -19,10 +19,11 @@ import (
 	"github.com/windrow-io/windrow/pkg/window"
 )
 
-// checker is the reference model: it knows what was written to the source, and what a strategy makes of a partition's
-// records. Of shards' owners, decisions, lanes it knows nothing.
+// checker is the reference model of a pipeline: it knows what was written to the source, and what a strategy makes of a
+// partition's records. Of shards' owners, decisions, lanes it knows nothing.
 type checker struct {
 	w       *world
+	pipe    *pipe
 	written map[int][]*sourceBatch // by partition, in offset order; -1: the direct lane
 	nextN   map[int]int
 	out     map[tp]int64 // offsets of the output that were read
@@ -65,6 +66,11 @@ func newChecker(w *world) *checker {
 		}
 	}
 	return c
+}
+
+// of is a checker of a pipeline of the same source.
+func (c *checker) of(p *pipe) *checker {
+	return &checker{w: c.w, pipe: p, written: c.written, nextN: c.nextN, out: map[tp]int64{}, spread: c.spread}
 }
 
 // datum makes the next record of a partition.
@@ -129,6 +135,13 @@ func (c *checker) appended(key string, s *redisStream, fields [][]byte) {
 	name, lane, _ := strings.Cut(key, "}:lane:")
 	if strings.HasPrefix(lane, "direct/") {
 		return
+	}
+	held := int64(0)
+	for _, x := range s.entries {
+		held += int64(len(entryOf(x.fields).batches))
+	}
+	if held >= 2*c.w.plan.bufferBytes { // twice: what an ingester takes for trimmed may be there still
+		c.w.failf("lane %s holds %d bytes and gets more: it may hold %d", lane, held, c.w.plan.bufferBytes)
 	}
 	e := entryOf(fields)
 	part, err := strconv.Atoi(strings.TrimPrefix(lane, "in/"))
@@ -217,7 +230,8 @@ func (c *checker) published(key string, fields [][]byte) {
 		return
 	}
 	for i := 0; i+1 < len(fields); i += 2 {
-		if !strings.HasPrefix(string(fields[i]), pipeline+" ") {
+		name, _, ok := strings.Cut(string(fields[i]), " ")
+		if !ok {
 			continue
 		}
 		c.w.count("position published")
@@ -226,7 +240,7 @@ func (c *checker) published(key string, fields [][]byte) {
 		if at == 0 { // the journal begins with a mark
 			c.w.failf("the position %s of %q is published without a checkpoint", f[0], fields[i])
 		}
-		found, committed := c.checkpoint(at)
+		found, committed := c.checkpoint(journalOf(name), at)
 		if found && !committed {
 			c.w.failf("the position %s of %q is published, whose checkpoint at offset %d of the journal is not committed", f[0], fields[i], at)
 		}
@@ -234,8 +248,8 @@ func (c *checker) published(key string, fields [][]byte) {
 }
 
 // checkpoint looks for one in the journal.
-func (c *checker) checkpoint(at int64) (found, committed bool) {
-	t := c.w.kafka.topics[journalTopic]
+func (c *checker) checkpoint(journal string, at int64) (found, committed bool) {
+	t := c.w.kafka.topics[journal]
 	for _, p := range t.partitions {
 		for i := range p.batches {
 			b := &p.batches[i]
@@ -262,10 +276,10 @@ func (c *checker) committing(id int64) bool {
 
 // read gathers the windows that are visible to a consumer that reads what is committed.
 func (c *checker) read() []*output {
-	if c.w.plan.sink == "mongo" {
-		return c.w.mongo.windows()
+	if c.pipe.sink == "mongo" {
+		return c.pipe.mongo.windows()
 	}
-	for _, p := range c.w.kafka.topics[outTopic].partitions {
+	for _, p := range c.w.kafka.topics[c.pipe.out()].partitions {
 		end := p.stable()
 		for i := range p.batches {
 			b := &p.batches[i]
@@ -292,7 +306,7 @@ func (c *checker) read() []*output {
 }
 
 // last are the settings that hold in the end.
-func (c *checker) last() window.Settings { return c.w.plan.settings[c.w.version] }
+func (c *checker) last() window.Settings { return c.pipe.settings[c.pipe.version] }
 
 // wanted are the records that come in windows, in order, by shard and key ("" if there are none).
 func (c *checker) wanted() map[string]map[string][]datum {
@@ -387,10 +401,10 @@ func (c *checker) verify() error {
 	if m := c.missing(); m != "" {
 		return errors.New(m)
 	}
-	if c.w.mongo.dead > 0 || c.w.kafka.topics[outTopic+".dead"] != nil {
+	if c.pipe.mongo.dead > 0 || c.w.kafka.topics[c.pipe.out()+".dead"] != nil {
 		return errors.New("there are dead letters")
 	}
-	if c.w.plan.sink == "at-least-once" {
+	if c.pipe.sink == "at-least-once" {
 		return nil // missing has said all
 	}
 	shards := map[string][]*output{}
@@ -446,7 +460,7 @@ func (c *checker) shard(ws []*output, wanted map[string][]datum) error {
 			}
 			lanes[l] = lanes[l][1:]
 		}
-		if len(c.w.plan.settings) == 1 {
+		if len(c.pipe.settings) == 1 {
 			if err := c.window(o, before[key], before[""]); err != nil {
 				return err
 			}

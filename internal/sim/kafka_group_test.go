@@ -140,6 +140,9 @@ func (k *kafkaModel) commit(name, id string, generation int32, at tp, c committe
 			return illegalGeneration
 		}
 	}
+	if before := g.offsets[at].offset; name == stream && c.offset < before && !k.w.belated {
+		k.w.failf("the offset of %v that is committed for %s goes back from %d to %d", at, name, before, c.offset)
+	}
 	g.offsets[at] = c
 	return 0
 }

@@ -40,7 +40,10 @@ func (m *mongoModel) upsert(docs []*output) {
 const mongoTimeout = 10 * time.Second
 
 // mongoSink is what pkg/sink/mongo is to a worker: unordered bulks outside the transaction.
-type mongoSink struct{ p *proc }
+type mongoSink struct {
+	p *proc
+	m *mongoModel
+}
 
 func (s *mongoSink) Transactional() bool         { return false }
 func (s *mongoSink) Check(context.Context) error { return nil }
@@ -71,7 +74,7 @@ func (g *mongoGroup) Add(_ int64, w *window.Window) {
 	g.docs = append(g.docs, d)
 }
 
-func (g *mongoGroup) Dead(int64, *sink.Dead) { g.dead++; g.s.p.w.mongo.dead++ }
+func (g *mongoGroup) Dead(int64, *sink.Dead) { g.dead++; g.s.m.dead++ }
 func (g *mongoGroup) Len() int               { return len(g.docs) + g.dead }
 func (g *mongoGroup) Size() int              { return g.size }
 func (g *mongoGroup) Batches() []wire.Batch  { return nil }
@@ -79,7 +82,7 @@ func (g *mongoGroup) Reset()                 { *g = mongoGroup{s: g.s, shard: g.
 
 // Deliver writes bulks of at most three documents, so that some of a group may be there and some not.
 func (g *mongoGroup) Deliver(ctx context.Context) error {
-	m := g.s.p.w.mongo
+	m := g.s.m
 	for g.done < len(g.docs) {
 		bulk := g.docs[g.done:min(g.done+3, len(g.docs))]
 		c := &call{label: "mongo bulkWrite " + bulk[0].ID}

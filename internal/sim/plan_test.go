@@ -15,9 +15,8 @@ import (
 type plan struct {
 	partitions, workers, ingests, outPartitions int
 
-	settings    []window.Settings // the first, and those that come after it
-	sink        string            // kafka, mongo, at-least-once
-	handler     bool
+	job              // the first pipeline's
+	second      *job // nil: there is one alone
 	direct      bool // records appended by programs, too
 	shards      int  // SHARDS, by the field k; 0: by partition
 	lease       time.Duration
@@ -29,7 +28,8 @@ type plan struct {
 	latency  time.Duration // of a call at most
 
 	oneIn    int    // calls that something happens to
-	focus    string // calls whose label begins with it meet that more often
+	focus    string // calls whose label begins with it meet that more often:
+	often    int    // one in so many
 	faults   []string
 	crashes  bool
 	late     bool
@@ -48,17 +48,24 @@ type plan struct {
 	slowMarkers int           // one in so many; 0: none
 }
 
+// job is what a pipeline does.
+type job struct {
+	settings []window.Settings // the first, and those that come after it
+	sink     string            // kafka, mongo, at-least-once
+	handler  bool
+}
+
 func newPlan(r *rand.Rand) plan {
 	p := plan{
 		partitions: 1 + r.IntN(3), workers: 1 + r.IntN(3), ingests: 1 + r.IntN(2), outPartitions: 1 + r.IntN(2),
-		handler: r.IntN(4) == 0,
+		job: job{handler: r.IntN(4) == 0},
 		// A nanosecond less: tickers of a third and a sixth of it never fire at the same moment.
 		lease:       pick(r, 300*time.Millisecond, time.Second, 3*time.Second) - 1,
 		transaction: pick(r, 3*time.Second, 15*time.Second),
 		bufferBytes: pick[int64](r, 64<<20, 64<<20, 4<<10),
 		duration:    time.Duration(4+r.IntN(8)) * time.Second, pace: pick(r, 60*time.Millisecond, 200*time.Millisecond),
-		latency: pick(r, 200*time.Microsecond, time.Millisecond, 4*time.Millisecond),
-		oneIn:   pick(r, 300, 100, 100, 40, 15), crashes: r.IntN(4) > 0,
+		latency: pick(r, 200*time.Microsecond, time.Millisecond, 4*time.Millisecond), often: 6,
+		oneIn: pick(r, 300, 100, 100, 40, 15), crashes: r.IntN(4) > 0,
 		late: r.IntN(3) > 0, lateness: pick(r, 50*time.Millisecond, time.Second, 6*time.Second),
 		freeze: pick(r, 500*time.Millisecond, 4*time.Second, 10*time.Second),
 		lose:   pick(r, 0, 2*time.Second, 6*time.Second), oom: pick(r, 0, 0, 4*time.Second),
@@ -68,13 +75,13 @@ func newPlan(r *rand.Rand) plan {
 		verify: r.IntN(2) == 0, slowMarkers: pick(r, 0, 30, 5),
 	}
 	if r.IntN(2) == 0 {
-		p.focus = pick(r, "mongo", "kafka EndTxn", "kafka EndTxn", "kafka Produce", "kafka AddPartitionsToTxn", "kafka InitProducerID",
+		p.focus = pick(r, "mongo", "kafka EndTxn", "kafka EndTxn", "kafka Produce", "kafka AddPartitionsToTxn", "kafka InitProducerID", "kafka InitProducerID", "kafka InitProducerID",
 			"kafka OffsetCommit", "kafka Fetch", "redis MULTI", "redis TIME", "redis eval", "redis xtrim")
 	}
 	if r.IntN(20) == 0 {
 		p.oneIn = 0 // what the world does is enough
 	}
-	for _, f := range []string{"lost request", "lost reply", "late request", "slow reply", "refusal", "crash", "freeze"} {
+	for _, f := range []string{"lost request", "lost reply", "late request", "slow request", "slow reply", "refusal", "crash", "freeze"} {
 		if r.IntN(3) > 0 {
 			p.faults = append(p.faults, f)
 		}
@@ -94,6 +101,11 @@ func newPlan(r *rand.Rand) plan {
 		p.faults, p.late, p.brokers = []string{"lost request", "lost reply", "late request"}, true, 2
 		p.sink, p.outPartitions = "kafka", 2 // several brokers take part
 	}
+	if p.focus == "kafka InitProducerID" { // two owners at once: the lease has run out, and the old one is fenced late
+		p.faults, p.workers, p.sink = []string{"slow request", "slow request", "refusal"}, 3, "kafka"
+		p.often, p.oneIn, p.duration = 2, 100, max(p.duration, 9*time.Second)
+		p.lose, p.clock, p.lease, p.pace = 0, 300*time.Millisecond, time.Second-1, 60*time.Millisecond
+	}
 	if p.brokers == 1 {
 		p.move = 0
 	}
@@ -103,9 +115,12 @@ func newPlan(r *rand.Rand) plan {
 		p.workers, p.freeze = max(p.workers, 2), 4*time.Second
 		p.faults = append(p.faults, "freeze", "freeze")
 	}
-	p.settings = newSettings(r)
+	p.settings = newSettings(r, pipeline)
 	if p.settings[0].Emitter == emit.NameFixed && !p.direct && r.IntN(2) == 0 { // what looks at the time of receipt
 		p.clock, p.lose = 500*time.Millisecond, 2*time.Second
+	}
+	if !p.direct && r.IntN(5) == 0 {
+		p.second = &job{settings: newSettings(r, "q")[:1], sink: pick(r, "kafka", "mongo")}
 	}
 	return p
 }
@@ -113,7 +128,7 @@ func newPlan(r *rand.Rand) plan {
 func pick[T any](r *rand.Rand, xs ...T) T { return xs[r.IntN(len(xs))] }
 
 // newSettings draws an emitter, and sometimes the settings that follow on it.
-func newSettings(r *rand.Rand) (all []window.Settings) {
+func newSettings(r *rand.Rand, pipeline string) (all []window.Settings) {
 	base := window.Settings{Stream: stream, Pipeline: pipeline}
 	one := func() window.Settings {
 		s := base
@@ -186,6 +201,10 @@ func parseDatum(b []byte) (d datum) {
 
 func (p plan) String() string {
 	s, _ := json.Marshal(p.settings)
+	if p.second != nil {
+		second, _ := json.Marshal(p.second.settings)
+		s = fmt.Appendf(s, ", second pipeline: sink %s, settings %s", p.second.sink, second)
+	}
 	return fmt.Sprintf("%d partitions, %d ingesters, %d workers, sink %s, handler %v, direct %v, shards %d, lease %v, transactions %v, buffer %d, "+
 		"%v of faults one in %d %v more often %q (late %v by %v, freezes of %v), redis loses every %v, its clock steps %v, full %v, %d brokers, leaders move every %v, compaction %v, retention %v, scaling %v, "+
 		"verify %v, slow markers %d, latency %v, settings %s",

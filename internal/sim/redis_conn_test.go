@@ -85,7 +85,12 @@ func (c *redisConn) exchange() error {
 		}
 		return err
 	}
-	c.out = r.out.([]byte)
+	out, ok := r.out.([]byte)
+	if !ok { // the server that it was sent to is gone
+		c.dead = true
+		return errCut
+	}
+	c.out = out
 	return nil
 }
 

@@ -144,7 +144,11 @@ func (r *redisModel) failOver() {
 
 // stepClock sets its clock to some time about the world's.
 func (r *redisModel) stepClock() {
-	r.ahead = time.Duration(r.w.rnd.Int64N(int64(2*time.Second))) - time.Second
+	r.setClock(time.Duration(r.w.rnd.Int64N(int64(2*time.Second))) - time.Second)
+}
+
+func (r *redisModel) setClock(ahead time.Duration) {
+	r.ahead = ahead
 	r.w.note("redis's clock is %v ahead", r.ahead)
 	r.w.count("redis clock step")
 }

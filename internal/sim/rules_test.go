@@ -164,13 +164,11 @@ var rules = []rule{
 			return nil
 `,
 	}}},
-	{"received-in-order", "no record seems received before those ahead of it", []edit{{
-		"pkg/process/owner.go",
-		`		now = max(now, o.feed.latest())
+	{"lane-bounded", "a lane that holds BUFFER_MAX_BYTES gets no more", []edit{{
+		"pkg/ingest/lane.go",
+		`		if l.fullest().held >= l.in.o.MaxBytes {
 `,
-		`		if !broken.Rule("received-in-order") {
-			now = max(now, o.feed.latest())
-		}
+		`		if l.fullest().held >= l.in.o.MaxBytes && !broken.Rule("lane-bounded") {
 `,
 	}}},
 	{"alarm-for-what-is-unread", "a loss is reported of what some pipeline has not processed, no other", []edit{{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -23,7 +24,6 @@ import (
 const (
 	stream   = "s"
 	pipeline = "p"
-	outTopic = "out"
 )
 
 // settle is how long the world may take, once nothing goes wrong any more, to have everything in the output: transactions
@@ -34,12 +34,14 @@ const settle = 3 * time.Minute
 func (w *world) play() {
 	w.note("seed %d: %s", w.seed, w.plan)
 	w.kafka.createTopic("in", w.plan.partitions, false)
-	w.kafka.createTopic(outTopic, w.plan.outPartitions, false)
 	for range w.plan.ingests {
 		w.startIngest()
 	}
-	for range w.plan.workers {
-		w.startWorker()
+	for _, p := range w.pipes {
+		w.kafka.createTopic(p.out(), w.plan.outPartitions, false)
+		for range w.plan.workers {
+			w.startWorker(p)
+		}
 	}
 	for p := range w.plan.partitions {
 		w.produce(p)
@@ -49,12 +51,7 @@ func (w *world) play() {
 	}
 	w.every(w.plan.scale, w.scale)
 	w.every(w.plan.lose, w.lose)
-	w.every(w.plan.clock, func() {
-		w.redis.stepClock()
-		if w.plan.lose > 0 && w.chance(2) { // entries of the time before it, and then those before them again
-			w.after(w.spread(time.Second), w.lose)
-		}
-	})
+	w.every(w.plan.clock, w.clock)
 	w.every(w.plan.oom, w.full)
 	w.every(w.plan.move, w.kafka.move)
 	w.every(w.plan.compact, w.compact)
@@ -68,16 +65,22 @@ func (w *world) play() {
 	w.run(w.plan.duration+time.Minute, func() bool { return !time.Now().Before(end) })
 
 	w.calm()
-	w.run(settle, w.check.complete)
-	if errors.Is(w.failed, errRunOut) {
-		w.failed = fmt.Errorf("%w: %s", errRunOut, w.check.missing())
+	for _, p := range w.pipes {
+		if w.run(settle, p.check.complete); errors.Is(w.failed, errRunOut) {
+			w.failed = fmt.Errorf("%w: pipeline %s: %s", errRunOut, p.name, p.check.missing())
+		}
+		if w.failed != nil {
+			break
+		}
 	}
 	end = time.Now().Add(3 * time.Second) // nothing more may come
 	w.run(time.Minute, func() bool { return !time.Now().Before(end) })
 	w.stopAll()
-	if w.failed == nil {
-		if err := w.check.verify(); err != nil {
-			w.fail(err)
+	for _, p := range w.pipes {
+		if w.failed == nil {
+			if err := p.check.verify(); err != nil {
+				w.failf("pipeline %s: %w", p.name, err)
+			}
 		}
 	}
 }
@@ -107,23 +110,25 @@ func (w *world) calm() {
 	for _, p := range w.procs {
 		p.asleep = time.Time{}
 	}
-	if w.chance(3) { // all is done by those that come new
-		for _, p := range w.alive("worker") {
-			w.kill(p)
+	for _, p := range w.pipes {
+		if w.chance(3) { // all is done by those that come new
+			for _, x := range w.alive(p.role()) {
+				w.kill(x)
+			}
 		}
-	}
-	for len(w.alive("worker")) < w.plan.workers || !w.current() {
-		w.startWorker()
+		for len(w.alive(p.role())) < w.plan.workers || !w.current(p) {
+			w.startWorker(p)
+		}
 	}
 	for len(w.alive("ingest")) < 1 {
 		w.startIngest()
 	}
 }
 
-// current reports whether a worker with the last settings is there.
-func (w *world) current() bool {
-	for _, p := range w.alive("worker") {
-		if strings.HasPrefix(p.name, fmt.Sprintf("w%d-", w.version)) {
+// current reports whether a worker of a pipeline with its last settings is there.
+func (w *world) current(of *pipe) bool {
+	for _, p := range w.alive(of.role()) {
+		if strings.HasPrefix(p.name, fmt.Sprintf("w%d-", of.version)) {
 			return true
 		}
 	}
@@ -152,8 +157,9 @@ func (w *world) stopAll() {
 
 // scale starts, stops or kills processes.
 func (w *world) scale() {
-	role := "worker"
-	start, most := w.startWorker, w.plan.workers+1
+	p := w.pipes[w.rnd.IntN(len(w.pipes))]
+	role, most := p.role(), w.plan.workers+1
+	start := func() { w.startWorker(p) }
 	if w.chance(3) {
 		role, start, most = "ingest", w.startIngest, w.plan.ingests+1
 	}
@@ -176,16 +182,31 @@ func (w *world) scale() {
 }
 
 func (w *world) newSettings(version int) {
-	w.version = version
+	of := w.pipes[0]
+	of.version = version
 	w.count("new settings")
-	w.startWorker()
+	w.startWorker(of)
 	if w.chance(2) {
-		for _, p := range w.alive("worker") {
+		for _, p := range w.alive(of.role()) {
 			if !strings.HasPrefix(p.name, fmt.Sprintf("w%d-", version)) {
 				p.stop()
 			}
 		}
 	}
+}
+
+// clock steps Redis's clock. Some steps forth are followed by one back, and by a fail-over: records that were received when
+// it was ahead are followed by others of a time before.
+func (w *world) clock() {
+	if w.plan.lose == 0 || w.chance(2) {
+		w.redis.stepClock()
+		return
+	}
+	w.redis.setClock(time.Second)
+	w.after(w.spread(500*time.Millisecond), func() {
+		w.redis.setClock(-time.Second)
+		w.after(w.spread(500*time.Millisecond), w.lose)
+	})
 }
 
 func (w *world) lose() {
@@ -207,8 +228,11 @@ func (w *world) full() {
 }
 
 func (w *world) compact() {
-	if t := w.kafka.topics[journalTopic]; t != nil {
-		n := 0
+	for _, p := range w.pipes {
+		t, n := w.kafka.topics[journalOf(p.name)], 0
+		if t == nil {
+			continue
+		}
 		for _, p := range t.partitions {
 			n += p.compact()
 		}
@@ -220,13 +244,17 @@ func (w *world) compact() {
 
 // retain removes of the source what no pipeline needs any more, by what its positions say.
 func (w *world) retain() {
+	groups := []string{stream}
+	if len(w.pipes) > 1 { // of one that Redis has forgotten ingest knows nothing
+		groups = []string{stream, w.pipes[0].name, w.pipes[1].name}
+	}
 	for _, p := range w.kafka.topics["in"].partitions {
-		c, ok := w.kafka.group(stream).offsets[p.at]
-		if !ok {
-			continue
+		least := int64(math.MaxInt64)
+		for _, g := range groups {
+			least = min(least, w.kafka.group(g).offsets[p.at].offset) // 0: none yet
 		}
 		before := p.start
-		p.retain(c.offset)
+		p.retain(least)
 		if p.start > before {
 			w.count("source retention")
 			w.note("retention: %v begins at %d", p.at, p.start)
@@ -265,8 +293,6 @@ func (w *world) appendDirect() {
 		w.redis.command("XADD", [][]byte{[]byte("XADD"), []byte("windrow:{" + stream + "/direct}:lane:direct/0"), []byte("*"), []byte("data"), d.json()}, &out, nil)
 	})
 }
-
-const journalTopic = "windrow." + stream + "." + pipeline + ".journal"
 
 // conditions fail the run when a loss is reported: there is none.
 type conditions struct{ w *world }
@@ -335,28 +361,27 @@ func shardKey(shards int) string {
 	return "k"
 }
 
-func (w *world) startWorker() {
-	version := w.version
-	settings := w.plan.settings[version]
-	w.spawn("worker", fmt.Sprintf("w%d-%d", version, len(w.procs)), func(ctx context.Context, stop <-chan struct{}, p *proc) error {
+func (w *world) startWorker(of *pipe) {
+	settings := of.settings[of.version]
+	w.spawn(of.role(), fmt.Sprintf("w%d-%d", of.version, len(w.procs)), func(ctx context.Context, stop <-chan struct{}, p *proc) error {
 		b, err := p.buffer()
 		if err != nil {
 			return err
 		}
 		defer b.Close()
 		c := p.cluster()
-		var s sink.Sink = &mongoSink{p}
-		if w.plan.sink != "mongo" {
-			s = kafka.New(c, kafka.Options{Topic: outTopic, Logger: w.logger(p.name)})
+		var s sink.Sink = &mongoSink{p, of.mongo}
+		if of.sink != "mongo" {
+			s = kafka.New(c, kafka.Options{Topic: of.out(), Logger: w.logger(p.name)})
 		}
 		defer s.Close(ctx)
 		o := process.Options{
 			Buffer: b, Source: c, Output: c, Sink: s, Settings: settings,
-			Journal: journal.Options{Topic: journalTopic, Stream: stream, Pipeline: pipeline, Partitions: 2, Timeout: w.plan.transaction,
-				AtLeastOnce: w.plan.sink == "at-least-once", Logger: w.logger(p.name)},
+			Journal: journal.Options{Topic: journalOf(of.name), Stream: stream, Pipeline: of.name, Partitions: 2, Timeout: w.plan.transaction,
+				AtLeastOnce: of.sink == "at-least-once", Logger: w.logger(p.name)},
 			Name: p.name, LeaseTTL: w.plan.lease, Conditions: conditions{w}, Logger: w.logger(p.name),
 		}
-		if w.plan.handler {
+		if of.handler {
 			o.Handler, o.HandlerAttempts, o.HandlerConcurrency = p.handle, 1000, 3
 		}
 		worker, err := process.New(o)

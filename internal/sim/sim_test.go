@@ -127,7 +127,7 @@ func TestSeeds(t *testing.T) {
 	for _, event := range []string{
 		"append refused: the tail had moved", "concurrent transactions (51)", "crash after a call", "crash before a call",
 		"fenced at the coordinator", "freeze", "late request took effect", "leader moved", "lost reply", "lost request", "new settings",
-		"redis clock step", "redis emptied", "redis fail-over", "redis full", "transaction aborted by a newer epoch", "window delivered again",
+		"redis clock step", "redis emptied", "redis fail-over", "redis full", "slow request", "transaction aborted by a newer epoch", "window delivered again",
 	} {
 		if all.counts[event] == 0 {
 			t.Errorf("in %d seeds there was no %q", all.seeds, event)

@@ -36,18 +36,38 @@ type world struct {
 
 	redis *redisModel
 	kafka *kafkaModel
-	mongo *mongoModel
-	check *checker
+	pipes []*pipe
+	check *checker // what was written to the source
 
-	version int     // of the settings
 	quiet   bool    // no faults any more
 	lurking []*call // late ones: see later
+	belated bool    // the call that is executed is late
 	steps   int
 	hash    uint64
 	trace   io.Writer // nil: nobody reads it
 	counts  map[string]int
 	failed  error
 }
+
+// pipe is a pipeline of the run.
+type pipe struct {
+	job
+	name    string
+	version int // of the settings
+	mongo   *mongoModel
+	check   *checker
+}
+
+func (w *world) newPipe(name string, j job) {
+	p := &pipe{job: j, name: name, mongo: newMongo(w)}
+	p.check = w.check.of(p)
+	w.pipes = append(w.pipes, p)
+}
+
+func (p *pipe) role() string { return "worker of " + p.name }
+func (p *pipe) out() string  { return "out." + p.name }
+
+func journalOf(pipeline string) string { return "windrow." + stream + "." + pipeline + ".journal" }
 
 // event is something that happens at a time.
 type event struct {
@@ -69,9 +89,10 @@ type call struct {
 	out    any
 
 	begun  bool
-	lurks  int    // if it is late: how many calls about the same transactional id come before it
-	moment moment // … and what kind of call is the last of them, or the next
-	gone   bool   // the caller has given up; guarded by world.mu
+	slow   time.Time // until then it is on its way
+	lurks  int       // if it is late: how many calls about the same transactional id come before it
+	moment moment    // … and what kind of call is the last of them, or the next
+	gone   bool      // the caller has given up; guarded by world.mu
 	answer chan reply
 }
 
@@ -117,8 +138,12 @@ func newWorld(seed uint64, trace io.Writer) *world {
 	if seed > brokenWithin && seed%3 == 0 {
 		w.plan.shards = 1 + int(seed/3%3)
 	}
-	w.redis, w.kafka, w.mongo = newRedis(w), newKafka(w), newMongo(w)
+	w.redis, w.kafka = newRedis(w), newKafka(w)
 	w.check = newChecker(w)
+	w.newPipe(pipeline, w.plan.job)
+	if w.plan.second != nil {
+		w.newPipe("q", *w.plan.second)
+	}
 	return w
 }
 
@@ -250,7 +275,9 @@ func (w *world) later(c *call) {
 func (w *world) takesEffect(c *call) {
 	w.count("late request took effect")
 	w.note("late: %s", c.label)
+	w.belated = true
 	c.finish()
+	w.belated = false
 }
 
 // moment says between which two calls about its transactional id a late one comes.
@@ -292,7 +319,7 @@ func (w *world) comes(x *call, after bool) {
 func (w *world) able() (able []*call) {
 	now := time.Now()
 	for _, c := range w.calls {
-		if c.p.asleep.After(now) && !c.begun { // what has begun, its server does
+		if c.slow.After(now) || c.p.asleep.After(now) && !c.begun { // what has begun, its server does
 			continue
 		}
 		if c.ready == nil || c.ready() || !c.until.After(now) {
@@ -311,7 +338,9 @@ func (w *world) idle() {
 	}
 	for _, c := range w.calls {
 		at := next
-		if c.p.asleep.After(now) && !c.begun {
+		if c.slow.After(now) {
+			at = c.slow
+		} else if c.p.asleep.After(now) && !c.begun {
 			at = c.p.asleep
 		} else if c.ready != nil {
 			at = c.until
@@ -449,7 +478,7 @@ func (w *world) fault(c *call) bool {
 	f := &w.plan
 	n := f.oneIn
 	if n > 0 && f.focus != "" && strings.HasPrefix(c.label, f.focus) {
-		n = min(n, 6)
+		n = min(n, f.often)
 	}
 	if !w.chance(n) {
 		return false
@@ -472,6 +501,11 @@ func (w *world) fault(c *call) bool {
 		w.count(kind)
 		w.later(c)
 		w.unanswered(c)
+	case "slow request":
+		w.count(kind)
+		d := time.Duration(w.rnd.ExpFloat64() * float64(500*time.Millisecond))
+		w.note("%s %s: takes %v to get there", c.p.name, c.label, d)
+		c.slow = time.Now().Add(d)
 	case "slow reply":
 		if !c.finish() {
 			return true
