@@ -16,7 +16,8 @@ import (
 
 // more is the state of an aggregate that needs more than a few numbers.
 type more interface {
-	add(v *value, at int64) (grown int) // in bytes
+	add(v *value, at int64) (grown int)         // in bytes
+	merge(other more, earlier bool) (grown int) // adds what another one has, see States.Merge
 	json(dst []byte, it *item) []byte
 	snapshot(dst []byte) []byte
 	restore(r *reader) (bytes int) // of a new one
@@ -220,11 +221,15 @@ var sketchMapping = func() mapping.IndexMapping {
 	return m
 }()
 
+func newQuantiles() *ddsketch.DDSketch {
+	return ddsketch.NewDDSketchFromStoreProvider(sketchMapping, bins)
+}
+
 func bins() store.Store { return store.NewCollapsingLowestDenseStore(maxBins) }
 
 func (q *quantiles) add(v *value, _ int64) int {
 	if q.sketch == nil {
-		q.sketch = ddsketch.NewDDSketchFromStoreProvider(sketchMapping, bins)
+		q.sketch = newQuantiles()
 	}
 	num := v.num
 	if a := math.Abs(num); a > sketchMapping.MaxIndexableValue() {
