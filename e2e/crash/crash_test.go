@@ -37,6 +37,7 @@ const (
 	interval   = 200 // milliseconds
 	slide      = interval / 2
 	bytes      = 700
+	gap        = interval / 4
 )
 
 // strategy is an emitter and its settings.
@@ -56,6 +57,10 @@ var emitters = []strategy{
 	{
 		name: emit.NameSliding, settings: slices.Concat(eventTime, []string{intervalSetting, fmt.Sprintf("WINDOW_SLIDE=%dms", slide)}),
 		check: requireSlides, copies: interval / slide,
+	},
+	{
+		name: emit.NameSession, settings: slices.Concat(eventTime, []string{fmt.Sprintf("WINDOW_GAP=%dms", gap), fmt.Sprintf("WINDOW_MAX_LENGTH=%dms", interval)}),
+		check: requireSessions,
 	},
 	{name: emit.NameState, settings: []string{fmt.Sprintf("WINDOW_OPEN=value.i %% %d == 0", size), fmt.Sprintf("WINDOW_WHEN=value.i %% %d == %d", size, size-1)}, check: requireSize},
 	{name: emit.NameSample, settings: []string{"WINDOW_SIZE=1000000", intervalSetting}, check: requireGrid},
@@ -117,6 +122,15 @@ func requireSlides(t testing.TB, windows []lab.Window) {
 		}
 		if i > 0 && w.Start <= windows[i-1].Start {
 			t.Errorf("%v begins at %d, the one before it at %d", w, w.Start, windows[i-1].Start)
+		}
+	}
+}
+
+func requireSessions(t testing.TB, windows []lab.Window) {
+	t.Helper()
+	for _, w := range windows {
+		if w.Count < 1 || w.End <= w.Start || w.End > w.Start+interval {
+			t.Errorf("%v is from %d to %d: want at most %d ms, and no session of nothing", w, w.Start, w.End, interval)
 		}
 	}
 }

@@ -86,23 +86,25 @@ type Ingest struct {
 
 // Process are the variables of process.
 type Process struct {
-	Pipeline       string        `envconfig:"PIPELINE" derived:"the stream" name:"pipeline" desc:"name of this processing of the stream; replicas with the same name share the work"`
-	Emitter        string        `envconfig:"EMITTER" required:"true" desc:"strategy that forms the windows: count, bytes, fixed, relaxed, tumbling, sliding, state, sample, expr, or a name that the program registered"`
-	WindowSize     int           `envconfig:"WINDOW_SIZE" min:"1" desc:"records of a window (count, sample); with other emitters, how many close it early"`
-	WindowBytes    Size          `envconfig:"WINDOW_BYTES" min:"1" desc:"bytes of keys, values and headers that close a window (bytes; with other emitters early)"`
-	WindowWhen     string        `envconfig:"WINDOW_WHEN" desc:"expression that closes a window with the record for which it holds, as in value.last or size >= 10: of the record, size (how many they are with it) and records (all of them); whatever else may close the window, the first does"`
-	WindowOpen     string        `envconfig:"WINDOW_OPEN" desc:"expression that opens a window with the record for which it holds (state), as in value.on"`
-	WindowInterval time.Duration `envconfig:"WINDOW_INTERVAL" min:"1ms" desc:"length of a window (fixed, relaxed, tumbling, sliding, sample); with count, bytes and state, a window closes at the multiples of it"`
-	WindowSlide    Slide         `envconfig:"WINDOW_SLIDE" desc:"a window begins this long after the one before, as in 10s (sliding), or so many records after it, as in 10 (count)"`
-	WindowCalendar string        `envconfig:"WINDOW_CALENDAR" choice:"hour,day,week,month" desc:"unit of the calendar that windows last, in place of WINDOW_INTERVAL (tumbling)"`
-	WindowTimezone string        `envconfig:"WINDOW_TIMEZONE" derived:"UTC" desc:"time zone of the calendar, and of times of events that name none, as in Europe/Berlin"`
-	WindowOffset   time.Duration `envconfig:"WINDOW_OFFSET" desc:"windows begin this long after the multiples of their length, or after the calendar's units (tumbling, sliding); may be negative"`
-	WindowTimeout  time.Duration `envconfig:"WINDOW_TIMEOUT" min:"1ms" desc:"emit a window that is not full (count, bytes, state, relaxed) this long after its first record; unset: it waits"`
-	WindowKey      string        `envconfig:"WINDOW_KEY" ref:"true" desc:"field by whose values the records are windowed apart; unset: all records of a shard together"`
-	MaxKeys        int           `envconfig:"MAX_KEYS" default:"0" min:"0" desc:"keys of a shard that may have open windows: for one more, the window of the key that got a record the longest ago is emitted early; 0: STATE_MAX_BYTES alone bounds them"`
-	KeyTimeout     time.Duration `envconfig:"KEY_TIMEOUT" min:"1ms" desc:"emit what waits for a key that nothing came for so long (count, bytes, state, expr, your own); unset: it waits"`
-	OrderBy        string        `envconfig:"ORDER_BY" desc:"field that the records of a window are put in order by, and asc or desc, as in temperature desc; unset: as they came"`
-	EmitEmpty      bool          `envconfig:"EMIT_EMPTY" default:"false" desc:"whether time windows without records are emitted"`
+	Pipeline        string        `envconfig:"PIPELINE" derived:"the stream" name:"pipeline" desc:"name of this processing of the stream; replicas with the same name share the work"`
+	Emitter         string        `envconfig:"EMITTER" required:"true" desc:"strategy that forms the windows: count, bytes, fixed, relaxed, tumbling, sliding, session, state, sample, expr, or a name that the program registered"`
+	WindowSize      int           `envconfig:"WINDOW_SIZE" min:"1" desc:"records of a window (count, sample); with other emitters, how many close it early"`
+	WindowBytes     Size          `envconfig:"WINDOW_BYTES" min:"1" desc:"bytes of keys, values and headers that close a window (bytes; with other emitters early)"`
+	WindowWhen      string        `envconfig:"WINDOW_WHEN" desc:"expression that closes a window with the record for which it holds, as in value.last or size >= 10: of the record, size (how many they are with it) and records (all of them); whatever else may close the window, the first does"`
+	WindowOpen      string        `envconfig:"WINDOW_OPEN" desc:"expression that opens a window with the record for which it holds (state), as in value.on"`
+	WindowInterval  time.Duration `envconfig:"WINDOW_INTERVAL" min:"1ms" desc:"length of a window (fixed, relaxed, tumbling, sliding, sample); with count, bytes and state, a window closes at the multiples of it"`
+	WindowSlide     Slide         `envconfig:"WINDOW_SLIDE" desc:"a window begins this long after the one before, as in 10s (sliding), or so many records after it, as in 10 (count)"`
+	WindowCalendar  string        `envconfig:"WINDOW_CALENDAR" choice:"hour,day,week,month" desc:"unit of the calendar that windows last, in place of WINDOW_INTERVAL (tumbling)"`
+	WindowTimezone  string        `envconfig:"WINDOW_TIMEZONE" derived:"UTC" desc:"time zone of the calendar, and of times of events that name none, as in Europe/Berlin"`
+	WindowGap       time.Duration `envconfig:"WINDOW_GAP" min:"1ms" desc:"a session ends this long after its last record (session)"`
+	WindowMaxLength time.Duration `envconfig:"WINDOW_MAX_LENGTH" min:"1ms" desc:"a session is no longer than this (session); unset: it may be"`
+	WindowOffset    time.Duration `envconfig:"WINDOW_OFFSET" desc:"windows begin this long after the multiples of their length, or after the calendar's units (tumbling, sliding); may be negative"`
+	WindowTimeout   time.Duration `envconfig:"WINDOW_TIMEOUT" min:"1ms" desc:"emit a window that is not full (count, bytes, state, relaxed) this long after its first record; unset: it waits"`
+	WindowKey       string        `envconfig:"WINDOW_KEY" ref:"true" desc:"field by whose values the records are windowed apart; unset: all records of a shard together"`
+	MaxKeys         int           `envconfig:"MAX_KEYS" default:"0" min:"0" desc:"keys of a shard that may have open windows: for one more, the window of the key that got a record the longest ago is emitted early; 0: STATE_MAX_BYTES alone bounds them"`
+	KeyTimeout      time.Duration `envconfig:"KEY_TIMEOUT" min:"1ms" desc:"emit what waits for a key that nothing came for so long (count, bytes, state, expr, your own); unset: it waits"`
+	OrderBy         string        `envconfig:"ORDER_BY" desc:"field that the records of a window are put in order by, and asc or desc, as in temperature desc; unset: as they came"`
+	EmitEmpty       bool          `envconfig:"EMIT_EMPTY" default:"false" desc:"whether time windows without records are emitted"`
 
 	Filter       string        `envconfig:"FILTER" desc:"expression that says whether a record is wanted, as in value.temperature > 20; unset: all are"`
 	Map          string        `envconfig:"MAP" desc:"expression that makes the new value of a record, after FILTER and before all else, as in {id: value.id, celsius: (value.f - 32) / 1.8}; unset: it stays as it came"`
@@ -150,7 +152,7 @@ type Process struct {
 
 // Later are the variables of process that this version does not offer.
 var later = []string{
-	"WINDOW_GAP", "ALLOWED_LATENESS",
+	"ALLOWED_LATENESS",
 }
 
 // DeadOf is where dead letters of a kind of sink go: those that could not be processed, if DEAD_LETTER is of that kind,
@@ -218,6 +220,7 @@ func (c *Config) Window() window.Settings {
 
 		Bytes: int64(c.WindowBytes), When: c.WindowWhen, Open: c.WindowOpen, Slide: c.WindowSlide.Time, SlideSize: c.WindowSlide.Records,
 		Calendar: emit.Calendar(c.WindowCalendar), Zone: c.WindowTimezone, Offset: c.WindowOffset,
+		Gap: c.WindowGap, MaxLength: c.WindowMaxLength,
 		EventTime: c.EventTime, EventTimeFormat: c.EventTimeFormat, Late: c.Late, BadField: c.BadField,
 		Aggregate: c.Aggregate, Filter: c.Filter, Map: c.Map, Query: c.WindowQuery, Ready: c.WindowReady,
 		WatermarkDelay: fromPtr(c.WatermarkDelay), WatermarkIdle: fromPtr(c.WatermarkIdle), MaxFuture: fromPtr(c.MaxFuture),

@@ -145,7 +145,7 @@ func TestShardKeyDefaultsToTheRecordsKey(t *testing.T) {
 }
 
 func TestEmptyCountsAsNotSet(t *testing.T) {
-	c := mustLoad(t, config.ProgramProcess, process(env{"PIPELINE": "", "LEASE_TTL": "", "DELIVERY": " ", "KAFKA_TLS": "", "WINDOW_GAP": "", "WINDOW_SIZ": ""}))
+	c := mustLoad(t, config.ProgramProcess, process(env{"PIPELINE": "", "LEASE_TTL": "", "DELIVERY": " ", "KAFKA_TLS": "", "ALLOWED_LATENESS": "", "WINDOW_SIZ": ""}))
 	if c.Pipeline != "orders" || c.LeaseTTL != 3*time.Second || c.Delivery != "exactly-once" {
 		t.Errorf("got %q, %v, %q", c.Pipeline, c.LeaseTTL, c.Delivery)
 	}
@@ -158,7 +158,7 @@ func TestEmptyCountsAsNotSet(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	_, err := load(t, config.ProgramProcess, env{
 		"STREAM": "no/slash", "KAFKA_BROKERS": "localhost", "LEASE_TTL": "1h", "WINDOW_SIZE": "ten", "SINK": "file",
-		"LOG_LEVEL": "loud", "KAFKA_TLS": "perhaps", "STATE_MAX_BYTES": "12 apples", "WINDOW_GAP": "3s", "WINDOW_SZIE": "3",
+		"LOG_LEVEL": "loud", "KAFKA_TLS": "perhaps", "STATE_MAX_BYTES": "12 apples", "ALLOWED_LATENESS": "3s", "WINDOW_SZIE": "3",
 	})
 	var all *config.Error
 	if !errors.As(err, &all) {
@@ -174,7 +174,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 			t.Errorf("the error's text lacks %q", p.Error())
 		}
 	}
-	for _, v := range []string{"STREAM", "REDIS_URL", "KAFKA_BROKERS", "LEASE_TTL", "WINDOW_SIZE", "SINK", "EMITTER", "LOG_LEVEL", "KAFKA_TLS", "STATE_MAX_BYTES", "WINDOW_GAP", "WINDOW_SZIE"} {
+	for _, v := range []string{"STREAM", "REDIS_URL", "KAFKA_BROKERS", "LEASE_TTL", "WINDOW_SIZE", "SINK", "EMITTER", "LOG_LEVEL", "KAFKA_TLS", "STATE_MAX_BYTES", "ALLOWED_LATENESS", "WINDOW_SZIE"} {
 		if !got[v] {
 			t.Errorf("%s is not reported", v)
 		}

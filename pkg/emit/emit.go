@@ -6,6 +6,7 @@
 //	relaxed  every s seconds, the records retrieved since the last window
 //	tumbling the records that happened within [k·s, (k+1)·s), or within an hour, day, week or month of a time zone
 //	sliding  the same, windows overlapping: one begins every m seconds
+//	session  records of which each happened at most a gap after another one
 //	state    from a record that opens a window to one that closes it
 //	sample   the first n records of every s seconds
 //	expr     what two expressions say, see package expression
@@ -31,6 +32,8 @@ const (
 	Interval Reason = "interval" // its time is over
 	Bytes    Reason = "bytes"    // it holds as many bytes as asked for
 	When     Reason = "when"     // WINDOW_WHEN holds for its last record
+	Gap      Reason = "gap"      // nothing more of the session came
+	Length   Reason = "length"   // the session is as long as one may be
 	Timeout  Reason = "timeout"  // WINDOW_TIMEOUT passed
 	Idle     Reason = "idle"     // nothing came for its key for KEY_TIMEOUT
 	Ready    Reason = "ready"    // a user's emitter said so

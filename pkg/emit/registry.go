@@ -15,12 +15,13 @@ const (
 	NameRelaxed  = "relaxed"
 	NameTumbling = "tumbling"
 	NameSliding  = "sliding"
+	NameSession  = "session"
 	NameState    = "state"
 	NameSample   = "sample"
 	NameExpr     = "expr" // package expression has it
 )
 
-var builtin = []string{NameCount, NameBytes, NameFixed, NameRelaxed, NameTumbling, NameSliding, NameState, NameSample, NameExpr}
+var builtin = []string{NameCount, NameBytes, NameFixed, NameRelaxed, NameTumbling, NameSliding, NameSession, NameState, NameSample, NameExpr}
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 

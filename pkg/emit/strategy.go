@@ -68,7 +68,8 @@ type Strategy interface {
 	// the record is wanted, and if the window closes with it, why. The error: that can't be computed for r; if the record
 	// goes on all the same the other answers count.
 	Meet(q *Queue, r *record.Record, bytes int64) (wanted bool, closes Reason, err error)
-	// Ask is asked when q is due, and after a turn (Traits.Asked). If it doesn't cut, it moves Due behind now.
+	// Ask is asked when q is due, and after a turn (Traits.Asked). If it doesn't cut, it moves Due on: behind
+	// now, or to when it is to be asked again.
 	Ask(q *Queue, now int64) Cut
 	// Empty is the first empty window after last, the end of the shard's last one, that ends by until; ok is false if
 	// there is none, or if empty windows are not asked for.

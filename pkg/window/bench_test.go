@@ -68,6 +68,8 @@ var workloads = []struct {
 	{"tumbling", window.Settings{Emitter: "tumbling", Interval: 10 * time.Second, MaxFuture: time.Hour}, 1337, 1},
 	{"tumbling-key", window.Settings{Emitter: "tumbling", Interval: 10 * time.Second, MaxFuture: time.Hour, Key: "@key"}, 1337, 100},
 	{"sliding", window.Settings{Emitter: "sliding", Interval: 10 * time.Second, Slide: 5 * time.Second, MaxFuture: time.Hour}, 1337, 1},
+	{"session", window.Settings{Emitter: "session", Gap: 10 * time.Second, MaxLength: 20 * time.Second, MaxFuture: time.Hour}, 1337, 1},
+	{"session-key", window.Settings{Emitter: "session", Gap: 10 * time.Second, MaxLength: 20 * time.Second, MaxFuture: time.Hour, Key: "@key"}, 1337, 100},
 	{"relaxed", window.Settings{Emitter: "relaxed", Interval: 10 * time.Second}, 1337, 1},
 }
 

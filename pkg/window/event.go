@@ -24,25 +24,33 @@ const (
 	BadNull       = "null" // they are taken without it: an empty key, the record's own timestamp
 )
 
-// joinEvent takes a record in by its event time.
-func (m *Machine) joinEvent(r *record.Record) bool {
-	event, err := m.clock.Time(r)
-	if err != nil {
-		if !m.bad(r, err) {
+// joinAt returns a join that takes a record in by its event time. place puts it in the windows that the moment lies in;
+// false if it has no key.
+func (m *Machine) joinAt(place func(r *record.Record, event int64) bool) func(*record.Record) bool {
+	return func(r *record.Record) bool {
+		event, err := m.clock.Time(r)
+		if err != nil {
+			if !m.bad(r, err) {
+				return true
+			}
+			if event, err = m.ownTime.Time(r); err != nil {
+				m.reject(r, err)
+				return true
+			}
+		}
+		m.moment = event
+		if m.dedupe != nil && m.again(r, min(event, m.at+m.mark.future), m.mark.value) {
 			return true
 		}
-		if event, err = m.ownTime.Time(r); err != nil {
-			m.reject(r, err)
-			return true
+		if place(r, event) {
+			m.seeEvent(r, event)
 		}
-	}
-	m.moment = event
-	if m.dedupe != nil && m.again(r, min(event, m.at+m.mark.future), m.mark.value) {
 		return true
 	}
-	if !m.place(r, event) {
-		return true
-	}
+}
+
+// seeEvent lets the watermark rise by a record that was taken in.
+func (m *Machine) seeEvent(r *record.Record, event int64) {
 	rose, future := m.mark.see(r, event, m.at)
 	if future {
 		m.counts.Future++
@@ -55,37 +63,28 @@ func (m *Machine) joinEvent(r *record.Record) bool {
 			m.close()
 		}
 	}
-	return true
 }
 
 // happened is when a record that was taken in happened.
 func (m *Machine) happened(r *record.Record) int64 {
 	event, err := m.clock.Time(r)
 	if err != nil {
-		event, _ = m.ownTime.Time(r) // as joinEvent decided
+		event, _ = m.ownTime.Time(r) // as joinAt decided
 	}
 	return event
 }
 
-// place puts r in all open windows that the moment lies in; false if it has no key.
+// place puts r in all open windows that the moment lies in.
 func (m *Machine) place(r *record.Record, event int64) bool {
 	if event < m.from || event >= m.to || m.traits.Overlap {
 		m.from, m.to = m.strategy.Span(event)
 	}
-	late := m.to <= m.mark.value
-	if late && !m.pardon {
-		m.counts.Late++
-		switch m.s.Late {
-		case LateDrop:
-			m.counts.Dropped++
-			return true
-		case LateNext:
-			event = m.mark.value
-			m.from, m.to = m.strategy.Span(event)
-		default:
-			m.reject(r, fmt.Errorf("%w: it happened at %d, and the watermark is at %d", ErrLate, event, m.mark.value))
+	if m.late(m.to) {
+		if !m.tolerate(r, event) {
 			return true
 		}
+		event = m.mark.value
+		m.from, m.to = m.strategy.Span(event)
 	}
 	if q := m.current; q != nil && q.Start == m.from && !m.traits.Overlap {
 		m.enter(q, r, m.at)
@@ -106,4 +105,21 @@ func (m *Machine) place(r *record.Record, event int64) bool {
 		}
 	}
 	return true
+}
+
+// late reports whether a window that ends then has closed.
+func (m *Machine) late(end int64) bool { return end <= m.mark.value && !m.pardon }
+
+// tolerate deals with a late record; true if it is to be taken as if it had happened at the watermark.
+func (m *Machine) tolerate(r *record.Record, event int64) bool {
+	m.counts.Late++
+	switch m.s.Late {
+	case LateDrop:
+		m.counts.Dropped++
+		return false
+	case LateNext:
+		return true
+	}
+	m.reject(r, fmt.Errorf("%w: it happened at %d, and the watermark is at %d", ErrLate, event, m.mark.value))
+	return false
 }

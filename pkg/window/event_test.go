@@ -81,11 +81,60 @@ func TestEventTimeReference(t *testing.T) {
 		{Emitter: "tumbling", Interval: 300 * time.Millisecond, Offset: -50 * time.Millisecond, WatermarkDelay: 400 * time.Millisecond, WatermarkIdle: time.Second, MaxFuture: time.Second, Key: "@key", Late: "drop"},
 		{Emitter: "sliding", Interval: time.Second, Slide: 300 * time.Millisecond, WatermarkIdle: 5 * time.Second, MaxFuture: time.Second, Key: "@key", Late: "next"},
 		{Emitter: "sliding", Interval: 900 * time.Millisecond, Slide: 300 * time.Millisecond, WatermarkDelay: time.Second, Late: "drop"},
+		{Emitter: "session", Gap: 150 * time.Millisecond, MaxFuture: 2 * time.Second, Late: "drop", WatermarkDelay: 300 * time.Millisecond},
+		{Emitter: "session", Gap: 300 * time.Millisecond, WatermarkDelay: 600 * time.Millisecond, WatermarkIdle: time.Second, MaxFuture: time.Second, Key: "@key", Late: "next"},
+		{Emitter: "session", Gap: 200 * time.Millisecond, MaxLength: 500 * time.Millisecond, WatermarkDelay: 900 * time.Millisecond, MaxFuture: time.Second, Key: "@key", Late: "drop"},
 	} {
-		t.Run(fmt.Sprint(s.Emitter, s.Late), func(t *testing.T) {
+		t.Run(fmt.Sprint(s.Emitter, s.Late, s.Key, s.MaxLength), func(t *testing.T) {
 			eachSeed(t, func(t *testing.T, seed uint64) { eventTimes(t, seed, s) })
 		})
 	}
+}
+
+// reference makes windows the naive way.
+type reference interface {
+	// place takes in a record that happened at this moment; false: it is late.
+	place(r record.Record, at, watermark int64) bool
+	// closed are the windows that are over now.
+	closed(watermark int64) model
+}
+
+func byHand(s window.Settings) reference {
+	if s.Emitter == "session" {
+		return &sessions{s: s}
+	}
+	return &grid{s: s, open: map[pane][]record.Record{}}
+}
+
+// grid has the windows that are there beforehand.
+type grid struct {
+	s    window.Settings
+	open map[pane][]record.Record
+}
+
+func (g *grid) place(r record.Record, at, watermark int64) bool {
+	size, slide, offset := g.s.Interval.Milliseconds(), cmp.Or(g.s.Slide, g.s.Interval).Milliseconds(), g.s.Offset.Milliseconds()
+	in := false
+	for start := int64(math.Floor(float64(at-offset)/float64(slide)))*slide + offset; start+size > at; start -= slide {
+		if p := (pane{start, start + size, ""}); p.end > watermark {
+			if g.s.Key != "" {
+				p.key = string(r.Key)
+			}
+			g.open[p] = append(g.open[p], r)
+			in = true
+		}
+	}
+	return in
+}
+
+func (g *grid) closed(watermark int64) (lines model) {
+	for p, records := range g.open {
+		if p.end <= watermark {
+			lines = append(lines, line(p.key, p.start, p.end, records))
+			delete(g.open, p)
+		}
+	}
+	return lines
 }
 
 func eventTimes(t *testing.T, seed uint64, s window.Settings) {
@@ -93,29 +142,15 @@ func eventTimes(t *testing.T, seed uint64, s window.Settings) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	h := &history{s: s, lanes: 1 + int(seed)%3}
 	m := machine(t, s)
-	size, slide, offset := s.Interval.Milliseconds(), cmp.Or(s.Slide, s.Interval).Milliseconds(), s.Offset.Milliseconds()
-	spans := func(at int64, of func(start int64)) {
-		for start := int64(math.Floor(float64(at-offset)/float64(slide)))*slide + offset; start+size > at; start -= slide {
-			of(start)
-		}
-	}
 	now, value := int64(100_000), int64(math.MinInt64)
-	open := map[pane][]record.Record{}
+	ref := byHand(s)
 	var want model
 	var late, future int
-	emit := func() {
-		for p, records := range open {
-			if p.end <= value {
-				want = append(want, line(p.key, p.start, p.end, records))
-				delete(open, p)
-			}
-		}
-	}
 	o := &kept{}
 	offsets := make([]int64, h.lanes)
 	lag := make([]int64, h.lanes)
 	for step := range 200 {
-		now += rng.Int64N(400)
+		now += 1 + rng.Int64N(400)
 		h.nows = append(h.nows, now)
 		h.atEnd, h.got = append(h.atEnd, make([]bool, h.lanes)), append(h.got, make([]bool, h.lanes))
 		var records []record.Record
@@ -138,35 +173,23 @@ func eventTimes(t *testing.T, seed uint64, s window.Settings) {
 			}
 		}
 		value = max(value, h.allowed(step))
-		emit()
+		want = append(want, ref.closed(value)...)
 		for _, r := range records {
 			at := r.Timestamp
-			target := []pane{}
-			add := func(start int64) {
-				if p := (pane{start, start + size, ""}); p.end > value {
-					if s.Key != "" {
-						p.key = string(r.Key)
-					}
-					target = append(target, p)
+			if !ref.place(r, at, value) {
+				if late++; s.Late == "next" && !ref.place(r, value, value) {
+					t.Fatal("the watermark is late")
 				}
-			}
-			if spans(at, add); len(target) == 0 {
-				if late++; s.Late == "next" {
-					spans(value, add)
-				}
-			}
-			for _, p := range target {
-				open[p] = append(open[p], r)
 			}
 			h.seen = append(h.seen, sighting{step, int(r.Partition), at})
 			if at-now > s.MaxFuture.Milliseconds() {
 				future++
 			}
 			value = max(value, h.allowed(step))
-			emit()
+			want = append(want, ref.closed(value)...)
 		}
 		value = max(value, h.allowed(step+1))
-		emit()
+		want = append(want, ref.closed(value)...)
 		m.Lanes(lanes)
 		m.Step(now, window.Each(records), o)
 		if got, ok := m.Watermark(); ok != (value != math.MinInt64) || ok && got != value {

@@ -28,6 +28,8 @@ func TestAggregatesAreThoseOfTheRecords(t *testing.T) {
 		{Emitter: "fixed", Interval: time.Second, EmitEmpty: true}, {Emitter: "fixed", Interval: time.Second, Key: "@key"},
 		{Emitter: "relaxed", Interval: time.Second}, {Emitter: "tumbling", Interval: 40 * time.Millisecond, Key: "@key", Late: "drop"},
 		{Emitter: "sliding", Interval: 40 * time.Millisecond, Slide: 15 * time.Millisecond, Late: "next"},
+		{Emitter: "session", Gap: 60 * time.Millisecond, WatermarkDelay: 500 * time.Millisecond, Key: "@key", Late: "drop"},
+		{Emitter: "session", Gap: 10 * time.Millisecond, MaxLength: 50 * time.Millisecond, WatermarkDelay: 900 * time.Millisecond, Late: "next"},
 		{Emitter: "expr", Query: "take(records, 3)", Ready: "len(window) == 3", Key: "@key"},
 	} {
 		t.Run(s.Emitter+s.Key, func(t *testing.T) {
@@ -103,7 +105,7 @@ func requireAggregate(t *testing.T, got, of *window.Window) {
 			continue
 		}
 		at := int64(0)
-		if of.Emitter == "tumbling" || of.Emitter == "sliding" {
+		if window.EventTimed(of.Emitter) {
 			at = of.Records[i].Timestamp
 		}
 		events = append(events, event{at, *v.V})
@@ -111,6 +113,14 @@ func requireAggregate(t *testing.T, got, of *window.Window) {
 		sum += *v.V
 		counts[*v.V]++
 		most = max(most, counts[*v.V])
+	}
+	if all := slices.Clone(values); of.Emitter == "session" { // those of sessions that became one come session by session
+		slices.Sort(all)
+		slices.Sort(r.All)
+		if !slices.Equal(r.All, all) {
+			t.Fatalf("%s of the values %v", got.Records[0].Value, values)
+		}
+		r.All = values
 	}
 	if r.N != len(of.Records) || r.There != len(values) || r.Distinct != len(counts) || !slices.Equal(r.All, values) {
 		t.Fatalf("%s of the values %v", got.Records[0].Value, values)

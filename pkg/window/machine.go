@@ -27,6 +27,8 @@ type Machine struct {
 	strategy emit.Strategy
 	traits   emit.Traits
 	placed   bool            // records are placed in intervals, by their time of receipt or by their event time
+	merger   emit.Merger     // the strategy, if its intervals come from the records; else nil
+	grid     bool            // records are placed in intervals that are there beforehand
 	plan     *aggregate.Plan // AGGREGATE; nil: records are kept and emitted
 	folds    bool            // records are folded as they come
 	stays    bool            // a queue whose window closed early stays, empty, until its interval is over
@@ -49,11 +51,12 @@ type Machine struct {
 	seq     int64   // number of the next window
 	backlog backlog // what waited when the settings were changed
 	queues  map[string]*queue
-	waiting list   // the queues in which records wait
-	due     agenda // those of them that time will close
-	order   uint64 // number of the next queue to begin
-	records int    // in the queues, as of the last Step
-	bytes   int64  // of the records, and of the queues
+	later   map[*queue]*queue // sessions: the next one of the same key; queues has the first
+	waiting list              // the queues in which records wait
+	due     agenda            // those of them that time will close
+	order   uint64            // number of the next queue to begin
+	records int               // in the queues, as of the last Step
+	bytes   int64             // of the records, and of the queues
 	arena   arena
 	states  *aggregate.States
 	mark    watermark // of event time
@@ -100,10 +103,12 @@ func New(s Settings, shard string) (*Machine, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	m := &Machine{s: s, shard: shard, strategy: s.strategy(), queues: map[string]*queue{}}
+	m := &Machine{s: s, shard: shard, strategy: s.strategy(), queues: map[string]*queue{}, later: map[*queue]*queue{}}
 	m.traits = m.strategy.Traits()
 	m.stays = s.EmitEmpty || m.traits.Stays
 	m.placed = m.traits.Received || m.traits.Event
+	m.merger, _ = m.strategy.(emit.Merger)
+	m.grid = m.placed && m.merger == nil
 	if s.Key != "" {
 		key, err := field.Parse(s.Key)
 		if err != nil {
@@ -130,8 +135,11 @@ func New(s Settings, shard string) (*Machine, error) {
 		m.limit = math.MaxInt64
 	}
 	m.joinFn = m.join
-	if m.traits.Event {
-		m.joinFn = m.joinEvent
+	switch {
+	case m.merger != nil:
+		m.joinFn = m.joinAt(m.placeSession)
+	case m.traits.Event:
+		m.joinFn = m.joinAt(m.place)
 	}
 	if s.Dedupe != "" {
 		if m.dedupe, err = newDedupe(s); err != nil {
@@ -259,8 +267,8 @@ func (m *Machine) Bytes() int64 {
 // Waiting is the number of records that wait; one that is in several windows counts for each.
 func (m *Machine) Waiting() int { return m.records + len(m.backlog.records) }
 
-// Keys is the number of keys that hold state; a key counts again for each interval in which its records wait. Without
-// WINDOW_KEY it is 0.
+// Keys is the number of keys that hold state; a key counts again for each interval in which its records wait, but for
+// sessions. Without WINDOW_KEY it is 0.
 func (m *Machine) Keys() int {
 	if !m.keyed {
 		return 0

@@ -310,6 +310,7 @@ func TestLimitHolds(t *testing.T) {
 		{Emitter: "count", Size: 1000}, {Emitter: "count", Size: 1000, Key: "@key", Timeout: time.Minute}, {Emitter: "fixed", Interval: time.Hour, EmitEmpty: true},
 		{Emitter: "fixed", Interval: 5 * time.Second, Key: "@key"}, {Emitter: "relaxed", Interval: time.Hour, Key: "@key"}, {Emitter: "sorted"}, {Emitter: "never", Key: "@key"},
 		{Emitter: "tumbling", Interval: time.Hour, Key: "@key", MaxFuture: time.Hour}, {Emitter: "bytes", Bytes: 1 << 40, Timeout: time.Hour},
+		{Emitter: "session", Gap: 20 * time.Millisecond, WatermarkDelay: time.Hour, Key: "@key", MaxFuture: time.Hour},
 	} {
 		t.Run(s.Emitter+s.Key, func(t *testing.T) {
 			s.StateMaxBytes = 30_000
@@ -334,6 +335,7 @@ func TestChangeLosesNothing(t *testing.T) {
 		{Emitter: "never"}, {Emitter: "fixed", Interval: 300 * time.Millisecond, Key: "@key"}, {Emitter: "count", Size: 50, StateMaxBytes: 5000},
 		{Emitter: "bytes", Bytes: 700, Size: 9, Timeout: time.Second}, {Emitter: "relaxed", Interval: time.Second, When: "size >= 3", Key: "@key"},
 		{Emitter: "tumbling", Interval: 50 * time.Millisecond, Late: "next", Key: "@key"}, {Emitter: "tumbling", Interval: 200 * time.Millisecond, Late: "next"},
+		{Emitter: "session", Gap: 20 * time.Millisecond, WatermarkDelay: 300 * time.Millisecond, Late: "next", Key: "@key"},
 	}
 	eachSeed(t, func(t *testing.T, seed uint64) {
 		f := &feed{rng: rand.New(rand.NewPCG(seed, 2)), now: 10_000, keys: 4}

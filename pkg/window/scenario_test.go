@@ -154,6 +154,10 @@ func (b *block) set(line string) (err error) {
 			if s.SlideSize, err = strconv.Atoi(value); err != nil {
 				err = duration(&s.Slide, value)
 			}
+		case "gap":
+			err = duration(&s.Gap, value)
+		case "longest":
+			err = duration(&s.MaxLength, value)
 		case "offset":
 			err = duration(&s.Offset, value)
 		case "calendar":

@@ -34,6 +34,8 @@ type Settings struct {
 	Offset        time.Duration `json:"offset,omitempty"`        // WINDOW_OFFSET
 	Calendar      emit.Calendar `json:"calendar,omitempty"`      // WINDOW_CALENDAR
 	Zone          string        `json:"zone,omitempty"`          // WINDOW_TIMEZONE; "": UTC
+	Gap           time.Duration `json:"gap,omitempty"`           // WINDOW_GAP
+	MaxLength     time.Duration `json:"maxLength,omitempty"`     // WINDOW_MAX_LENGTH; 0: no bound
 	EmitEmpty     bool          `json:"emitEmpty,omitempty"`     // EMIT_EMPTY
 	StateMaxBytes int64         `json:"stateMaxBytes,omitempty"` // STATE_MAX_BYTES; 0: no bound
 
@@ -65,7 +67,7 @@ type Settings struct {
 
 // EventTimed reports whether an emitter of this name goes by event time.
 func EventTimed(emitter string) bool {
-	return emitter == emit.NameTumbling || emitter == emit.NameSliding
+	return emitter == emit.NameTumbling || emitter == emit.NameSliding || emitter == emit.NameSession
 }
 
 // Validate returns everything that is wrong with the settings, each naming the variable, its value, and what it may be.
@@ -91,6 +93,8 @@ func (s Settings) Validate() []error {
 	case emit.NameSliding:
 		c.intervals()
 		c.bounds("WINDOW_INTERVAL", "WINDOW_SLIDE")
+	case emit.NameSession:
+		c.session()
 	case emit.NameState:
 		c.bounds("WINDOW_SIZE", "WINDOW_BYTES", "WINDOW_WHEN", "WINDOW_INTERVAL", "WINDOW_TIMEOUT")
 		c.opens()
@@ -106,6 +110,10 @@ func (s Settings) Validate() []error {
 		} else {
 			c.emitter()
 		}
+	}
+	if s.Emitter != emit.NameSession {
+		c.refuse("WINDOW_GAP", s.Gap != 0, s.Gap)
+		c.refuse("WINDOW_MAX_LENGTH", s.MaxLength != 0, s.MaxLength)
 	}
 	if s.Emitter != emit.NameState {
 		c.refuse("WINDOW_OPEN", s.Open != "", s.Open)
@@ -163,6 +171,22 @@ func (c *checker) intervals() {
 	case s.Interval/s.Slide > maxOverlap:
 		c.add("WINDOW_SLIDE=%v: it must be at least WINDOW_INTERVAL/%d, that is %v: each record is kept once for every window that it is in", s.Slide, maxOverlap, s.Interval/maxOverlap)
 	}
+}
+
+// session checks what sessions are made of.
+func (c *checker) session() {
+	s := &c.s
+	c.duration("WINDOW_GAP", s.Gap)
+	switch {
+	case s.MaxLength == 0:
+	case s.MaxLength < s.Gap:
+		c.add("WINDOW_MAX_LENGTH=%v: it must be at least WINDOW_GAP=%v, which a session of one record lasts", s.MaxLength, s.Gap)
+	case s.MaxLength%time.Millisecond != 0:
+		c.add("WINDOW_MAX_LENGTH=%v: it must be whole milliseconds", s.MaxLength)
+	}
+	c.bounds()
+	c.refuse("WINDOW_OFFSET", s.Offset != 0, s.Offset)
+	c.refuse("WINDOW_CALENDAR", s.Calendar != "", s.Calendar)
 }
 
 // maxOverlap is how many windows a record may be in.
@@ -359,6 +383,8 @@ func (s Settings) strategy() emit.Strategy {
 		return emit.Within(emit.NewCalendar(s.Calendar, zone, s.Offset), b)
 	case emit.NameSliding:
 		return emit.NewSliding(s.Interval, s.Slide, s.Offset)
+	case emit.NameSession:
+		return emit.NewSession(s.Gap, s.MaxLength)
 	case emit.NameState:
 		b.Interval = s.Interval
 		return emit.NewState(condition(s.Open), b)

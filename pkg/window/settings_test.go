@@ -22,6 +22,7 @@ func TestValidate(t *testing.T) {
 		{"tumbling", window.Settings{Emitter: "tumbling", Interval: time.Second, Offset: -time.Millisecond, EventTime: "at", EventTimeFormat: "s", WatermarkDelay: time.Second, WatermarkIdle: time.Second, MaxFuture: time.Hour, Late: "next", BadField: "null", Key: "@key"}, nil},
 		{"calendar", window.Settings{Emitter: "tumbling", Calendar: "week", Zone: "Europe/Berlin", Offset: 6 * time.Hour}, nil},
 		{"sliding", window.Settings{Emitter: "sliding", Interval: time.Minute, Slide: time.Second}, nil},
+		{"session", window.Settings{Emitter: "session", Gap: time.Minute, MaxLength: time.Hour, EventTime: "at", Zone: "Europe/Berlin", Late: "drop", Key: "@key"}, nil},
 		{"expr", window.Settings{Emitter: "expr", Query: "records", Ready: "len(window) > 3", Filter: "value.x", Map: "value.y", Key: "@key"}, nil},
 
 		{"expr without expressions", window.Settings{Emitter: "expr", Size: 3}, []string{"WINDOW_SIZE=3 conflicts", "WINDOW_QUERY is missing", "WINDOW_READY is missing"}},
@@ -44,8 +45,13 @@ func TestValidate(t *testing.T) {
 		{"too many windows", window.Settings{Emitter: "sliding", Interval: time.Hour, Slide: time.Second}, []string{"WINDOW_SLIDE=1s: it must be at least WINDOW_INTERVAL/1000, that is 3.6s"}},
 		{"sliding by calendar", window.Settings{Emitter: "sliding", Calendar: "day"}, []string{"WINDOW_CALENDAR=day conflicts with EMITTER=sliding", "WINDOW_SLIDE is missing"}},
 
-		{"nothing", window.Settings{}, []string{"EMITTER is missing: set it to one of count, bytes, fixed, relaxed, tumbling, sliding, state, sample, expr, never, patient, sorted, wrong"}},
-		{"unknown", window.Settings{Emitter: "Count"}, []string{"EMITTER=Count is unknown: it must be one of count, bytes, fixed, relaxed, tumbling, sliding, state, sample, expr, never, patient, sorted, wrong;"}},
+		{"session, all wrong", window.Settings{Emitter: "session", Size: 1, Interval: 2, Timeout: 3, Slide: 4, Offset: 5, Calendar: "day", EmitEmpty: true, MaxLength: time.Second},
+			[]string{"WINDOW_GAP is missing: EMITTER=session needs it", "WINDOW_SIZE=1 conflicts with EMITTER=session", "WINDOW_INTERVAL=2ns", "WINDOW_TIMEOUT=3ns", "WINDOW_SLIDE=4ns", "EMIT_EMPTY", "WINDOW_OFFSET=5ns", "WINDOW_CALENDAR=day"}},
+		{"session that is too short", window.Settings{Emitter: "session", Gap: time.Minute, MaxLength: time.Second}, []string{"WINDOW_MAX_LENGTH=1s: it must be at least WINDOW_GAP=1m0s"}},
+		{"session of others", window.Settings{Emitter: "tumbling", Interval: time.Second, Gap: time.Second, MaxLength: time.Minute},
+			[]string{"WINDOW_GAP=1s conflicts with EMITTER=tumbling", "WINDOW_MAX_LENGTH=1m0s conflicts"}},
+		{"nothing", window.Settings{}, []string{"EMITTER is missing: set it to one of count, bytes, fixed, relaxed, tumbling, sliding, session, state, sample, expr, never, patient, sorted, wrong"}},
+		{"unknown", window.Settings{Emitter: "Count"}, []string{"EMITTER=Count is unknown: it must be one of count, bytes, fixed, relaxed, tumbling, sliding, session, state, sample, expr, never, patient, sorted, wrong;"}},
 		{"count without size", window.Settings{Emitter: "count"}, []string{"WINDOW_SIZE is missing: EMITTER=count needs it, at least 1"}},
 		{"count of less than one", window.Settings{Emitter: "count", Size: -1}, []string{"WINDOW_SIZE=-1: it must be at least 1"}},
 		{"everything at once", window.Settings{Emitter: "count", Interval: time.Second, EmitEmpty: true, Timeout: time.Microsecond, Key: "a..b", StateMaxBytes: -5},

@@ -148,17 +148,17 @@ func (m *Machine) restoreQueue(r *reader) {
 	if !m.keyed && len(key) > 0 {
 		r.fail()
 	}
-	if m.placed {
+	if m.grid {
 		if s, e := m.strategy.Span(start); s != start || e != end || due != end {
 			r.fail()
 		}
 	}
-	name := string(append(appendInterval(nil, m.placed, start), key...))
-	if r.err != nil || m.queues[name] != nil {
+	name := string(append(appendInterval(nil, m.grid, start), key...))
+	q := m.restored(name, start, end, due)
+	if r.err != nil || q == nil {
 		r.fail()
 		return
 	}
-	q := m.add(name)
 	m.strategy.Open(&q.Queue, m.now, m.last) // sets what is not in the snapshot
 	q.Start, q.End, q.Due = start, end, due
 	q.waits = true
@@ -174,6 +174,23 @@ func (m *Machine) restoreQueue(r *reader) {
 		return
 	}
 	m.restoreRecords(q, r)
+}
+
+// restored makes the queue of this name; nil: there can be none.
+func (m *Machine) restored(name string, start, end, due int64) *queue {
+	if m.merger == nil {
+		if m.queues[name] != nil {
+			return nil
+		}
+		return m.add(name)
+	}
+	before, after := m.around(name, start)
+	if !m.merger.Fits(start, end) || due > end || before != nil && (before.End > start || before.Start == start) || after != nil && end > after.Start {
+		return nil
+	}
+	q := m.fresh(name)
+	m.link(q, before)
+	return q
 }
 
 func (m *Machine) restoreFolded(q *queue, r *reader) {

@@ -21,6 +21,8 @@ var snapshotSettings = []window.Settings{
 	{Emitter: "relaxed", Interval: time.Second, EmitEmpty: true},
 	{Emitter: "sorted"},
 	{Emitter: "tumbling", Interval: time.Second, Key: "@key", WatermarkIdle: time.Second, MaxFuture: time.Second},
+	{Emitter: "session", Gap: 2 * time.Millisecond, WatermarkDelay: 3 * time.Millisecond},
+	{Emitter: "session", Gap: 2 * time.Millisecond, MaxLength: 3 * time.Millisecond, WatermarkDelay: time.Second, Key: "@key", Aggregate: "count(), collect(@offset)"},
 	{Emitter: "sliding", Interval: 6 * time.Millisecond, Slide: 2 * time.Millisecond, StateMaxBytes: 900},
 	{Emitter: "count", Size: 3, SlideSize: 2, Key: "@key", MaxKeys: 3, KeyTimeout: time.Second},
 	{Emitter: "bytes", Bytes: 200, Aggregate: "count()", Interval: time.Second},

@@ -151,7 +151,7 @@ func (m *Machine) put(q *queue, r *record.Record, at int64) {
 
 // call sets the name of r's queue, for the interval m.from; false if r has no key.
 func (m *Machine) call(r *record.Record) bool {
-	m.name = appendInterval(m.name[:0], m.placed, m.from)
+	m.name = appendInterval(m.name[:0], m.grid, m.from)
 	if !m.keyed {
 		return true
 	}
@@ -203,9 +203,15 @@ func (m *Machine) have(q *queue) *queue {
 	return q
 }
 
-// add makes an empty queue.
+// add makes an empty queue, known by its name.
 func (m *Machine) add(name string) *queue {
-	var q *queue
+	q := m.fresh(name)
+	m.queues[name] = q
+	return q
+}
+
+// fresh makes an empty queue.
+func (m *Machine) fresh(name string) (q *queue) {
 	if n := len(m.spare); n > 0 {
 		q = m.spare[n-1]
 		m.spare[n-1] = nil
@@ -218,7 +224,6 @@ func (m *Machine) add(name string) *queue {
 		}
 	}
 	q.name = name
-	m.queues[name] = q
 	m.bytes += m.cost(q)
 	return q
 }
@@ -228,7 +233,7 @@ func (m *Machine) only() bool { return !m.keyed && !m.placed }
 
 // keyOf is the part of q's name that its records have in common.
 func (m *Machine) keyOf(q *queue) string {
-	if m.placed {
+	if m.grid {
 		return q.name[intervalName:]
 	}
 	return q.name
@@ -279,7 +284,11 @@ func (m *Machine) end(q *queue) {
 	if m.only() {
 		return // it stays, and costs nothing
 	}
-	delete(m.queues, q.name)
+	if m.merger != nil {
+		m.unlink(q)
+	} else {
+		delete(m.queues, q.name)
+	}
 	if m.recent != nil {
 		m.recent.drop(q)
 	}
