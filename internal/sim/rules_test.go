@@ -171,13 +171,4 @@ var rules = []rule{
 		`		if l.fullest().held >= l.in.o.MaxBytes && !broken.Rule("lane-bounded") {
 `,
 	}}},
-	{"alarm-for-what-is-unread", "a loss is reported of what some pipeline has not processed, no other", []edit{{
-		"pkg/ingest/loss.go",
-		`		unread = max(unread, c.Offset)
-`,
-		`		if !broken.Rule("alarm-for-what-is-unread") {
-			unread = max(unread, c.Offset)
-		}
-`,
-	}}},
 }
