@@ -67,7 +67,7 @@ func (k *kafkaModel) sync(name string, m *member) any {
 		g.members = slices.DeleteFunc(g.members, func(x *member) bool { return x.p == m.p })
 		g.members = append(g.members, m)
 		k.rebalance(g)
-		if m.p.dead { // it came late: the coordinator waits for nobody longer than a session
+		if m.p.dead || m.p.stopping { // it came late: the coordinator waits for nobody longer than a session
 			k.silent(m.p)
 		}
 	}
@@ -108,6 +108,10 @@ func (k *kafkaModel) rebalance(g *group) {
 // silent is told that a process says nothing more, for good or for now: after a session's time it is no member any more.
 func (k *kafkaModel) silent(p *proc) {
 	k.w.after(groupSession, func() {
+		if p.stopping && !p.dead { // it may leave the group yet
+			k.silent(p)
+			return
+		}
 		if !p.dead && !p.asleep.After(time.Now()) {
 			return
 		}

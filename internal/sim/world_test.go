@@ -627,6 +627,7 @@ func (w *world) spawn(role, name string, run func(ctx context.Context, stop <-ch
 		if !p.stopping {
 			p.stopping = true
 			close(stop)
+			w.kafka.silent(p) // its leaving the group may be lost
 		}
 	}
 	w.procs = append(w.procs, p)
