@@ -77,7 +77,7 @@ func (r *run) startNamed(n int) {
 }
 
 // takeover kills the worker that holds a partition's shard, and says how long all its shards gave nothing, and how long the
-// others did meanwhile, who must have given something. Of three workers one may hold none: two are enough for four shards.
+// others did meanwhile, who must have given something.
 func (r *run) takeover(partition int) (took, others time.Duration) {
 	r.t.Helper()
 	r.more(perSecond * len(r.sent))
@@ -85,9 +85,13 @@ func (r *run) takeover(partition int) (took, others time.Duration) {
 	var victim string
 	lab.WaitFor(r.t, job.Patience, "every shard to be held", func() bool {
 		its, rest = nil, nil
-		victim = r.holder(partition)
-		for p := range r.sent {
-			switch r.holder(p) {
+		holders := make([]string, len(r.sent))
+		for p := range holders { // each once: a lease may be taken between two looks
+			holders[p] = r.holder(p)
+		}
+		victim = holders[partition]
+		for p, holder := range holders {
+			switch holder {
 			case "":
 				return false
 			case victim:
