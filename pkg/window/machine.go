@@ -52,7 +52,7 @@ type Machine struct {
 	backlog backlog // what waited when the settings were changed
 	queues  map[string]*queue
 	later   map[*queue]*queue // sessions: the next one of the same key; queues has the first
-	waiting list              // the queues in which records wait
+	waiting fifo              // the queues in which records wait
 	due     agenda            // those of them that time will close
 	order   uint64            // number of the next queue to begin
 	records int               // in the queues, as of the last Step
@@ -155,7 +155,7 @@ func New(s Settings, shard string) (*Machine, error) {
 		}
 	}
 	if s.MaxKeys > 0 || s.KeyTimeout > 0 {
-		m.recent = &recency{uses: map[*queue]*use{}}
+		m.recent = newRecency()
 	}
 	if s.Aggregate != "" {
 		if m.plan, err = aggregate.Parse(s.Aggregate); err != nil {

@@ -81,10 +81,10 @@ func appendInterval(p []byte, intervals bool, start int64) []byte {
 	return p
 }
 
-// list holds the queues in which something waits, in the order in which they began to.
-type list struct{ first, last *queue }
+// fifo holds the queues in which something waits, in the order in which they began to.
+type fifo struct{ first, last *queue }
 
-func (l *list) push(q *queue) {
+func (l *fifo) push(q *queue) {
 	q.prev, q.next = l.last, nil
 	if l.last == nil {
 		l.first = q
@@ -94,7 +94,7 @@ func (l *list) push(q *queue) {
 	l.last = q
 }
 
-func (l *list) remove(q *queue) {
+func (l *fifo) remove(q *queue) {
 	if q.prev == nil {
 		l.first = q.next
 	} else {
