@@ -38,21 +38,12 @@ func (s *Scanner) Next(p []byte) {
 	c := &s.checker
 	if len(c.shape) > 0 {
 		if s.fits = c.fits(p, s.marks); s.fits {
-			if c.worth++; c.worth >= maxWorth {
-				c.worth, c.wait = maxWorth, 0
-			}
+			c.hit()
 			return
 		}
 		c.worth--
 	}
-	switch {
-	case c.worth > 0:
-	case c.pause > 0:
-		c.pause--
-		c.shape = c.shape[:0]
-	default:
-		c.wait = min(2*c.wait+1, maxWait)
-		c.pause = c.wait
+	if c.stale() {
 		s.learn(p)
 	}
 }

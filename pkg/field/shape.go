@@ -47,9 +47,7 @@ const (
 func (c *Checker) Valid(p []byte) bool {
 	if len(c.shape) > 0 && len(p) >= 8 {
 		if c.fits(p, nil) {
-			if c.worth++; c.worth >= maxWorth {
-				c.worth, c.wait = maxWorth, 0
-			}
+			c.hit()
 			return true
 		}
 		c.worth--
@@ -57,16 +55,32 @@ func (c *Checker) Valid(p []byte) bool {
 	if !ValidJSON(p) {
 		return false
 	}
+	if c.stale() {
+		c.learn(p)
+	}
+	return true
+}
+
+// hit notes that a value had the shape.
+func (c *Checker) hit() {
+	if c.worth++; c.worth >= maxWorth {
+		c.worth, c.wait = maxWorth, 0
+	}
+}
+
+// stale reports, after a value without the shape, whether it is time to learn another one. A shape that few have is given
+// up for a while, longer each time.
+func (c *Checker) stale() bool {
 	switch {
 	case c.worth > 0:
+		return false
 	case c.pause > 0:
 		c.pause--
 		c.shape = c.shape[:0]
-	default:
-		c.wait = min(2*c.wait+1, maxWait)
-		c.pause = c.wait
-		c.learn(p)
+		return false
 	}
+	c.wait = min(2*c.wait+1, maxWait)
+	c.pause = c.wait
 	return true
 }
 
