@@ -28,12 +28,9 @@ func (c *checker) orderBy() {
 func (c *checker) dedupe() {
 	s := &c.s
 	if s.Dedupe == "" {
-		if s.DedupeWithin != 0 {
-			c.add("DEDUPE_WITHIN=%v has no effect without DEDUPE: name the field that tells records apart", s.DedupeWithin)
-		}
-		if s.DedupeMax != 0 {
-			c.add("DEDUPE_MAX=%d has no effect without DEDUPE: name the field that tells records apart", s.DedupeMax)
-		}
+		const remedy = "DEDUPE: name the field that tells records apart"
+		c.without(remedy, "DEDUPE_WITHIN", s.DedupeWithin != 0, s.DedupeWithin)
+		c.without(remedy, "DEDUPE_MAX", s.DedupeMax != 0, s.DedupeMax)
 		return
 	}
 	if _, err := field.Parse(s.Dedupe); err != nil {
@@ -50,16 +47,20 @@ func (c *checker) dedupe() {
 	}
 }
 
+// without refuses a variable that is set while the one is missing that it goes with; the remedy begins with that.
+func (c *checker) without(remedy, variable string, set bool, value any) {
+	if set {
+		c.add("%s=%v has no effect without %s", variable, value, remedy)
+	}
+}
+
 // keys checks the bounds of keys.
 func (c *checker) keys() {
 	s := &c.s
 	if s.Key == "" {
-		if s.MaxKeys != 0 {
-			c.add("MAX_KEYS=%d has no effect without WINDOW_KEY: name the field", s.MaxKeys)
-		}
-		if s.KeyTimeout != 0 {
-			c.add("KEY_TIMEOUT=%v has no effect without WINDOW_KEY: name the field", s.KeyTimeout)
-		}
+		const remedy = "WINDOW_KEY: name the field"
+		c.without(remedy, "MAX_KEYS", s.MaxKeys != 0, s.MaxKeys)
+		c.without(remedy, "KEY_TIMEOUT", s.KeyTimeout != 0, s.KeyTimeout)
 		return
 	}
 	if s.MaxKeys < 0 {
