@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -64,12 +65,12 @@ func (in *Ingest) shards(tp source.TopicPartition) []string {
 
 // least is where the source is to be read from: nothing before is missing in any branch.
 func (l *lane) least() int64 {
-	return slices.MinFunc(l.branches, func(a, b *branch) int { return int(min(max(a.next-b.next, -1), 1)) }).next
+	return slices.MinFunc(l.branches, func(a, b *branch) int { return cmp.Compare(a.next, b.next) }).next
 }
 
 // fullest is the branch that holds most: all wait for it, for they are fed from one place of the source.
 func (l *lane) fullest() *branch {
-	return slices.MaxFunc(l.branches, func(a, b *branch) int { return int(min(max(a.held-b.held, -1), 1)) })
+	return slices.MaxFunc(l.branches, func(a, b *branch) int { return cmp.Compare(a.held, b.held) })
 }
 
 // look reads the tails again, and sees whether they are where they were left.
