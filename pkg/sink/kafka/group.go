@@ -27,8 +27,8 @@ type group struct {
 	names  envelope.Names
 	enc    envelope.Encoder
 	main   batches
-	others map[string]*batches // of topics that a template makes, by name
-	out    *batches            // of the window at hand: main, or one of the others
+	others map[string]*other // of topics that a template makes, by name
+	out    *batches          // of the window at hand: main, or one of the others
 	dead   batches
 	home   uint32 // of what has no key
 	n      int
@@ -39,6 +39,12 @@ type group struct {
 	more   []record.Header // what templates made of the window at hand
 	made   []byte          // their text
 	all    []wire.Batch
+}
+
+// other is a topic that a template makes, and what goes there.
+type other struct {
+	to *topic
+	batches
 }
 
 // around bounds what a batch needs besides a record's key and value and a window's id, in bytes: its own header, lengths,
@@ -75,14 +81,17 @@ func (g *group) destination(w *window.Window) error {
 	t := g.sink.out
 	if g.sink.o.Name != nil {
 		if g.name = g.sink.o.Name.Append(g.name[:0], w); len(g.name) > 0 && string(g.name) != t.name {
-			var err error
-			if t, err = g.sink.need(string(g.name), w); err != nil {
-				return err
+			o := g.others[string(g.name)]
+			if o == nil {
+				to, err := g.sink.need(string(g.name), w)
+				if err != nil {
+					return err
+				}
+				o = &other{to, batches{topic: to.name}}
+				g.others[to.name] = o
 			}
-			if g.out = g.others[t.name]; g.out == nil {
-				g.out = &batches{topic: t.name}
-				g.others[t.name] = g.out
-			}
+			g.sink.ready(o.to)
+			t, g.out = o.to, &o.batches
 		}
 	}
 	if !g.out.begun() {

@@ -164,21 +164,16 @@ func (s *Sink) need(name string, w *window.Window) (*topic, error) {
 	s.mu.Lock()
 	t := s.others[name]
 	s.mu.Unlock()
-	if t == nil {
-		from, _, _ := strings.Cut(w.Shard, "/")
-		if err := wire.CheckTopic(name); err != nil {
-			return nil, fmt.Errorf("%.300s %w", name, err)
-		}
-		if name == s.dead.name || name == from || slices.Contains(s.o.Reserved, name) {
-			return nil, fmt.Errorf("topic %s is read by the pipeline, or is its journal, or has its dead letters", name)
-		}
-		var err error
-		if t, err = s.add(name); err != nil {
-			return nil, err
-		}
+	if t != nil {
+		return t, nil
 	}
-	s.ready(t)
-	return t, nil
+	if err := wire.CheckTopic(name); err != nil {
+		return nil, fmt.Errorf("%.300s %w", name, err)
+	}
+	if from, _, _ := strings.Cut(w.Shard, "/"); name == from || name == s.dead.name || slices.Contains(s.o.Reserved, name) {
+		return nil, fmt.Errorf("topic %s is read by the pipeline, or is its journal, or has its dead letters", name)
+	}
+	return s.add(name)
 }
 
 func (s *Sink) add(name string) (*topic, error) {
@@ -211,7 +206,7 @@ func (s *Sink) topics() []*topic {
 func (s *Sink) Group(stream, pipeline, shard string) sink.Group {
 	return &group{
 		sink: s, names: envelope.Names{Stream: stream, Pipeline: pipeline, Shard: shard},
-		main: batches{topic: s.out.name}, others: map[string]*batches{}, dead: batches{topic: s.dead.name},
+		main: batches{topic: s.out.name}, others: map[string]*other{}, dead: batches{topic: s.dead.name},
 		home: home(shard),
 	}
 }
