@@ -91,7 +91,7 @@ var rules = []rule{
 		`MaxWait: fetchWait, ReadCommitted: !broken.Rule("committed-decisions-only"),`,
 	}}},
 	{"published-when-committed", "a position is published, and the lane trimmed, when its checkpoint is known to be committed", []edit{{
-		"pkg/process/owner.go",
+		"pkg/process/commit.go",
 		`		t := time.Now()
 		if err := o.journal.Checkpoint(ctx, j.point); err != nil {
 `,
@@ -103,7 +103,7 @@ var rules = []rule{
 `,
 	}}},
 	{"checkpoint-behind-its-decisions", "a checkpoint is behind every decision that it covers", []edit{{
-		"pkg/process/owner.go",
+		"pkg/process/commit.go",
 		`	if o.group.Len() > 0 || o.outputs() {
 		o.seal()
 `,
@@ -112,7 +112,7 @@ var rules = []rule{
 `,
 	}}},
 	{"delivered-after-commit", "a sink outside the transaction is written when the decision is known to be committed", []edit{{
-		"pkg/process/owner.go",
+		"pkg/process/commit.go",
 		`	if len(j.decisions) > 0 || o.w.o.Sink.Transactional() {
 `,
 		`	if broken.Rule("delivered-after-commit") && !o.w.o.Sink.Transactional() {
@@ -124,7 +124,7 @@ var rules = []rule{
 `,
 	}}},
 	{"delivered-when-acknowledged", "the journal says that windows were delivered when that was acknowledged", []edit{{
-		"pkg/process/owner.go",
+		"pkg/process/commit.go",
 		`		if err := o.journal.Commit(ctx, j.group.Batches(), j.decisions, o.delivered); err != nil {
 `,
 		`		delivered := o.delivered
@@ -156,7 +156,7 @@ var rules = []rule{
 		`o.moved = len(h.Decisions) > 0 && !broken.Rule("checkpoint-after-replay")`,
 	}}},
 	{"receipts-are-decided", "a replay gives records the times of receipt that the decision holds", []edit{{
-		"pkg/process/takeover.go",
+		"pkg/process/receipts.go",
 		`		if rs == nil {
 			return nil
 `,

@@ -467,20 +467,6 @@ func (f *feed) drop() {
 	}
 }
 
-// receipts returns, of each lane whose next record must not count as received as early as now, since when it may.
-func (f *feed) receipts(now int64) map[string]int64 {
-	var m map[string]int64
-	for _, l := range f.lanes {
-		if l.joined && l.receipt > now {
-			if m == nil {
-				m = map[string]int64{}
-			}
-			m[l.name] = l.receipt
-		}
-	}
-	return m
-}
-
 // positions returns where each joined lane was taken to.
 func (f *feed) positions() map[string]int64 {
 	m := make(map[string]int64, len(f.lanes))

@@ -254,28 +254,6 @@ func (o *owner) read(ctx context.Context, name string, to int64) error {
 	return nil
 }
 
-// repeatReceipts gives the records the times of receipt that d holds.
-func repeatReceipts(d *journal.Decision) func(l *lane) received {
-	return func(l *lane) received {
-		var rs []journal.Receipt
-		for _, r := range d.Receipts {
-			if r.Lane == l.name {
-				rs = append(rs, r)
-			}
-		}
-		if rs == nil {
-			return nil
-		}
-		return func(offset, ms int64) int64 {
-			for len(rs) > 1 && rs[1].Offset <= offset {
-				rs = rs[1:]
-			}
-			l.receipt = rs[0].Ms
-			return l.receipt
-		}
-	}
-}
-
 // change carries the shard over to the pipeline's settings if they are not those its state was made under. That is a
 // decision like any other: it is journaled with the windows it gives, and replayed.
 func (o *owner) change(ctx context.Context, h *journal.History) error {
