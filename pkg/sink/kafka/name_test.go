@@ -12,7 +12,7 @@ import (
 // again, becomes a dead letter.
 func TestTopicByTemplate(t *testing.T) {
 	const journal = "journal"
-	x, s := openSink(t, kafka.Options{Topic: outTopic, Name: parse(t, "{{key}}"), Reserved: []string{journal}})
+	x, s := openSink(t, kafka.Options{Topic: outTopic, Name: sinktest.Template(t, "{{key}}"), Reserved: []string{journal}})
 	x.Create(t, "north", 3) // the other is missing
 	g := s.Group(sinktest.Stream, sinktest.Pipeline, sinktest.Shard)
 	want := map[string]int{}
@@ -68,7 +68,7 @@ func TestTopicByTemplate(t *testing.T) {
 
 // A template that would make topics without end is stopped.
 func TestTopicsAreBounded(t *testing.T) {
-	x, s := openSink(t, kafka.Options{Topic: outTopic, Name: parse(t, "out.{{seq}}")})
+	x, s := openSink(t, kafka.Options{Topic: outTopic, Name: sinktest.Template(t, "out.{{seq}}")})
 	s.BoundTopics(3)
 	g := s.Group(sinktest.Stream, sinktest.Pipeline, sinktest.Shard)
 	for seq := range int64(5) {

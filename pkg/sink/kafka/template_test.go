@@ -37,7 +37,7 @@ func templated(t *testing.T, key, headers string) (target, *kafka.Sink) {
 	t.Helper()
 	o := kafka.Options{Topic: outTopic}
 	if key != "" {
-		o.Key = parse(t, key)
+		o.Key = sinktest.Template(t, key)
 	}
 	if headers != "" {
 		var err error
@@ -46,15 +46,6 @@ func templated(t *testing.T, key, headers string) (target, *kafka.Sink) {
 		}
 	}
 	return openSink(t, o)
-}
-
-func parse(t *testing.T, text string) *template.Template {
-	t.Helper()
-	x, err := template.Parse(text, time.UTC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return x
 }
 
 // consume reads n records of a topic.

@@ -10,10 +10,12 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/windrow-io/windrow/pkg/record"
 	"github.com/windrow-io/windrow/pkg/sink"
+	"github.com/windrow-io/windrow/pkg/template"
 	"github.com/windrow-io/windrow/pkg/window"
 )
 
@@ -101,6 +103,16 @@ func Keyed(key []byte, seq int64, values ...[]byte) *window.Window {
 	w := Window(seq, values...)
 	w.Keyed, w.Key = true, key
 	return w
+}
+
+// Template reads a template, whose dates are in UTC.
+func Template(t *testing.T, text string) *template.Template {
+	t.Helper()
+	x, err := template.Parse(text, time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
 }
 
 // Aggregated makes a window of a key that is written as this JSON object, which n records have come to.

@@ -7,13 +7,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/windrow-io/windrow/pkg/sink/mongo"
 	"github.com/windrow-io/windrow/pkg/sink/sinktest"
-	"github.com/windrow-io/windrow/pkg/template"
 	"github.com/windrow-io/windrow/pkg/window"
 )
 
@@ -25,15 +23,6 @@ func Modes(t *testing.T, url string) {
 	t.Run("key by template", func(t *testing.T) { keyByTemplate(t, url) })
 	t.Run("too large", func(t *testing.T) { tooLarge(t, url) })
 	t.Run("collection by template", func(t *testing.T) { byTemplate(t, url) })
-}
-
-func parse(t *testing.T, text string) *template.Template {
-	t.Helper()
-	tt, err := template.Parse(text, time.UTC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tt
 }
 
 // newest writes windows of few keys from several shards at the same time, each a few times and in any order.
@@ -142,7 +131,7 @@ func merge(t *testing.T, url string) {
 }
 
 func keyByTemplate(t *testing.T, url string) {
-	x := OpenWith(t, url, mongo.Options{Mode: mongo.ModeReplace, Key: parse(t, "{{stream}}/{{key}}")})
+	x := OpenWith(t, url, mongo.Options{Mode: mongo.ModeReplace, Key: sinktest.Template(t, "{{stream}}/{{key}}")})
 	g := x.sink.Group(sinktest.Stream, sinktest.Pipeline, sinktest.Shard)
 	g.Add(sinktest.Now, sinktest.Keyed([]byte("a"), 0, []byte("1")))
 	g.Add(sinktest.Now, sinktest.Keyed([]byte("a"), 1, []byte("2")))
@@ -179,7 +168,7 @@ func tooLarge(t *testing.T, url string) {
 }
 
 func byTemplate(t *testing.T, url string) {
-	x := OpenWith(t, url, mongo.Options{Name: parse(t, "{{key}}")})
+	x := OpenWith(t, url, mongo.Options{Name: sinktest.Template(t, "{{key}}")})
 	db := x.Out.Database()
 	prefix := x.Out.Name()
 	keys := []string{prefix + "-north", prefix + "-south"}
