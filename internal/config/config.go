@@ -121,6 +121,8 @@ type Process struct {
 	WatermarkIdle   *time.Duration `envconfig:"WATERMARK_IDLE" derived:"5s" min:"0s" desc:"how long a lane that is read to the source's end, and gets nothing, still holds the windows back"`
 	MaxFuture       *time.Duration `envconfig:"MAX_FUTURE" derived:"10s" min:"0s" desc:"a record that is further ahead of the clock closes no windows"`
 	Late            string         `envconfig:"LATE" derived:"dead-letter" choice:"dead-letter,drop,next" desc:"what becomes of a record that comes after its window has closed: it goes to the dead letters, nowhere, or to the next window"`
+	AllowedLateness time.Duration  `envconfig:"ALLOWED_LATENESS" min:"0s" desc:"how long after its time was over a window is emitted again for late records (emitters by event time); LATE is for what is later still"`
+	EmitEarly       time.Duration  `envconfig:"EMIT_EARLY" min:"1ms" desc:"how often what is known of open windows is emitted (fixed, relaxed, and emitters by event time); unset: never"`
 	BadField        string         `envconfig:"BAD_FIELD" derived:"dead-letter" choice:"dead-letter,skip,null" desc:"what becomes of a record whose key or time is missing or of a wrong type, or for which an expression can't be computed: it goes to the dead letters, nowhere, or is taken with an empty key, at its own timestamp, or as it is"`
 
 	Output           string `envconfig:"OUTPUT" default:"window" choice:"window,data,records" desc:"what is written: one JSON object per window, its data alone as a JSON array, or its records one by one"`
@@ -151,9 +153,7 @@ type Process struct {
 }
 
 // Later are the variables of process that this version does not offer.
-var later = []string{
-	"ALLOWED_LATENESS",
-}
+var later = []string{}
 
 // DeadOf is where dead letters of a kind of sink go: those that could not be processed, if DEAD_LETTER is of that kind,
 // and what is too large for the sink. Empty: that sink has no place of its own for them.
@@ -220,6 +220,7 @@ func (c *Config) Window() window.Settings {
 
 		Bytes: int64(c.WindowBytes), When: c.WindowWhen, Open: c.WindowOpen, Slide: c.WindowSlide.Time, SlideSize: c.WindowSlide.Records,
 		Calendar: emit.Calendar(c.WindowCalendar), Zone: c.WindowTimezone, Offset: c.WindowOffset,
+		AllowedLateness: c.AllowedLateness, EmitEarly: c.EmitEarly,
 		Gap: c.WindowGap, MaxLength: c.WindowMaxLength,
 		EventTime: c.EventTime, EventTimeFormat: c.EventTimeFormat, Late: c.Late, BadField: c.BadField,
 		Aggregate: c.Aggregate, Filter: c.Filter, Map: c.Map, Query: c.WindowQuery, Ready: c.WindowReady,

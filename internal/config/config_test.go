@@ -110,6 +110,16 @@ func TestEventTimeDefaults(t *testing.T) {
 	if w.WatermarkDelay != 0 || w.WatermarkIdle != 0 || w.MaxFuture != 0 || w.EventTime != "at" || w.Late != "drop" {
 		t.Errorf("set to nothing: %+v", w)
 	}
+	w = mustLoad(t, config.ProgramProcess, process(merge(tumbling, env{"ALLOWED_LATENESS": "1h", "EMIT_EARLY": "10s"}))).Window()
+	if w.AllowedLateness != time.Hour || w.EmitEarly != 10*time.Second {
+		t.Errorf("updates: %+v", w)
+	}
+	for _, v := range []string{"ALLOWED_LATENESS", "EMIT_EARLY"} {
+		_, err := load(t, config.ProgramProcess, process(merge(tumbling, env{v: "1h", "OUTPUT": "records"})))
+		if err == nil || !strings.Contains(err.Error(), "OUTPUT=records conflicts with ALLOWED_LATENESS and EMIT_EARLY") {
+			t.Errorf("%s with records: %v", v, err)
+		}
+	}
 	if w = mustLoad(t, config.ProgramProcess, process(nil)).Window(); w.WatermarkDelay != 0 || w.MaxFuture != 0 {
 		t.Errorf("without event time: %+v", w)
 	}

@@ -10,7 +10,7 @@ import (
 // own are prefixes that hardly anything but Windrow uses: an unknown variable with one is an error.
 var own = []string{
 	"WINDOW_", "HANDLER_", "BUFFER_", "EMIT", "SHARD_", "LEASE_", "STATE_MAX", "JOURNAL_", "DEAD_LETTER", "SHUTDOWN_TIME",
-	"EVENT_TIME", "WATERMARK_",
+	"EVENT_TIME", "WATERMARK_", "ALLOWED_LATE",
 }
 
 // shared are prefixes that images and tools of Kafka and MongoDB use too: an unknown variable with one is an error if it

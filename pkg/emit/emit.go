@@ -38,6 +38,10 @@ const (
 	Idle     Reason = "idle"     // nothing came for its key for KEY_TIMEOUT
 	Ready    Reason = "ready"    // a user's emitter said so
 	Limit    Reason = "limit"    // the shard's state outgrew STATE_MAX_BYTES
+	Early    Reason = "early"    // not closed: what is known by now, because of EMIT_EARLY
+	Late     Reason = "late"     // closed before: something came since, within ALLOWED_LATENESS
+	Final    Reason = "final"    // closed before: nothing more can come
+	Merged   Reason = "merged"   // no more: its records are in another session now
 	Flush    Reason = "flush"    // the run was asked to leave nothing waiting
 	Changed  Reason = "changed"  // the pipeline got new settings that the open window could not be carried over to
 )

@@ -296,7 +296,8 @@ func Addressed(r *record.Record, stream, pipeline string) (foreign bool, id stri
 func Window(letterID string, envelope []byte) (*window.Window, error) {
 	var e struct {
 		ID, Stream, Pipeline, Shard, Emitter, Reason string
-		Seq, Start, End                              int64
+		Seq, Start, End, Revision                    int64
+		Final                                        *bool
 		Key                                          *Text
 		Count                                        int
 		Data                                         json.RawMessage
@@ -304,12 +305,13 @@ func Window(letterID string, envelope []byte) (*window.Window, error) {
 	if err := json.Unmarshal(envelope, &e); err != nil {
 		return nil, fmt.Errorf("no window: %w", err)
 	}
-	if id, _, _ := strings.Cut(letterID, "#"); id != e.ID || id == "" {
-		return nil, fmt.Errorf("the window %q is not that of letter %q", e.ID, letterID)
-	}
 	w := &window.Window{
 		Stream: e.Stream, Pipeline: e.Pipeline, Shard: e.Shard, Emitter: e.Emitter, Reason: emit.Reason(e.Reason),
 		Keyed: e.Key != nil, Key: e.Key.bytes(), Seq: e.Seq, Start: e.Start, End: e.End, Letter: letterID,
+		Updates: e.Final != nil, Revision: e.Revision, Final: e.Final != nil && *e.Final,
+	}
+	if id, _, _ := strings.Cut(letterID, "#"); id != w.RevisionID(0) || w.ID(0) != e.ID || e.ID == "" {
+		return nil, fmt.Errorf("the window %q is not that of letter %q", e.ID, letterID)
 	}
 	if len(e.Data) > 0 && e.Data[0] == '{' {
 		w.Aggregate, w.Folded = true, e.Count

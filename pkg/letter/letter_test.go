@@ -47,6 +47,23 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// A revision of a window has a letter of its own, and comes back as that revision.
+func TestRevision(t *testing.T) {
+	for _, id := range []string{"0123.3", "0123.3#1"} {
+		w, err := Window(id, []byte(`{"id":"0123","start":1,"end":2,"revision":3,"final":true,"count":1,"data":[1]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := map[string]string{"0123.3": "0123.3#1", "0123.3#1": "0123.3#2"}[id]
+		if w.ID(0) != "0123" || w.RevisionID(0) != "0123.3" || w.LetterID(0) != again || !w.Updates || w.Revision != 3 || !w.Final {
+			t.Errorf("%s brings %+v with the letter %s", id, w, w.LetterID(0))
+		}
+	}
+	if w, err := Window("0123.2", []byte(`{"id":"0123","revision":3,"final":true,"data":[]}`)); err == nil {
+		t.Errorf("the letter of another revision brings %+v", w)
+	}
+}
+
 // What is no letter, and what no longer holds together, is refused.
 func TestNoLetters(t *testing.T) {
 	for _, p := range []string{

@@ -55,7 +55,7 @@ func overHTTP(c *handler.Client, batch int) *processor {
 		call := handler.Call{Stream: first.Stream, Pipeline: first.Pipeline, Shard: first.Shard, Attempt: attempt}
 		for _, w := range ws {
 			call.Windows = append(call.Windows, windowjson.Append(nil, w))
-			call.IDs = append(call.IDs, w.ID(0))
+			call.IDs = append(call.IDs, w.RevisionID(0))
 		}
 		answers, err := c.Do(ctx, &call)
 		if e := (*handler.Error)(nil); errors.As(err, &e) {

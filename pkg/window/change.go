@@ -23,6 +23,8 @@ func (m *Machine) Change(to Settings, now int64, out Out) (*Machine, error) {
 	}
 	if m.folds {
 		m.flush(emit.Changed, out)
+	} else if m.updates {
+		m.settle(emit.Changed, out)
 	}
 	n.now, n.seq = max(now, m.now), m.seq
 	n.backlog = m.gather(n.traits.Slide > 0)

@@ -10,13 +10,17 @@ import (
 // ask lets the strategy cut windows from q until it has no more.
 func (m *Machine) ask(q *queue) {
 	for {
+		if q.closed {
+			m.over(q, "")
+			return
+		}
 		c := m.strategy.Ask(&q.Queue, m.at)
 		switch {
 		case c.Reason == "":
 			m.due.update(q)
 			return
 		case c.Picked == nil:
-			m.emitAll(q, c.Reason)
+			m.over(q, c.Reason)
 			return
 		}
 		m.takePicked(q, &c)
@@ -43,13 +47,16 @@ func (m *Machine) relieve() {
 // emitAll emits all that waits in q.
 func (m *Machine) emitAll(q *queue, reason emit.Reason) {
 	if m.folds {
-		m.emitFolded(q, reason)
+		m.handAll(q, reason)
+		m.unfold(q)
 	} else {
 		if q.seen < len(q.Records) { // else all of them are in windows already
-			m.emit(q, q.Records, reason)
+			m.handAll(q, reason)
 		}
 		m.empty(q)
 	}
+	delete(m.editions, q)
+	q.news = false
 	if reason == emit.Interval {
 		m.last = max(m.last, q.End)
 	}
@@ -59,6 +66,18 @@ func (m *Machine) emitAll(q *queue, reason emit.Reason) {
 		return
 	}
 	m.end(q)
+}
+
+// handAll hands over all that waits in q.
+func (m *Machine) handAll(q *queue, reason emit.Reason) {
+	m.issuing = q
+	if m.folds {
+		m.setKey(q)
+		m.handState(q.state, q.Folded, reason, q.Start, q.End)
+	} else {
+		m.emit(q, q.Records, reason)
+	}
+	m.issuing = nil
 }
 
 // empty forgets the records that wait in q.
@@ -203,10 +222,10 @@ func (m *Machine) setKey(q *queue) {
 
 func (m *Machine) hand(records []record.Record, reason emit.Reason, start, end int64) {
 	w := &m.window
-	w.Key, w.Reason, w.Seq = m.key, reason, m.seq
+	w.Key, w.Reason = m.key, reason
 	w.Start, w.End = start, end
 	w.Records, w.Result = records, nil
-	m.seq++
+	m.number(w)
 	m.calls++
 	m.out.Window(w)
 	w.Records, w.Result = nil, nil

@@ -97,7 +97,7 @@ func (m *Machine) place(r *record.Record, event int64) bool {
 	if m.traits.Overlap {
 		for {
 			m.from, m.to = m.strategy.Before(m.from)
-			if m.to <= event || m.to <= m.mark.value {
+			if m.to <= event || m.to+m.lateness <= m.mark.value {
 				break
 			}
 			m.rename()
@@ -107,8 +107,8 @@ func (m *Machine) place(r *record.Record, event int64) bool {
 	return true
 }
 
-// late reports whether a window that ends then has closed.
-func (m *Machine) late(end int64) bool { return end <= m.mark.value && !m.pardon }
+// late reports whether nothing more can be added to a window that ends then.
+func (m *Machine) late(end int64) bool { return end+m.lateness <= m.mark.value && !m.pardon }
 
 // tolerate deals with a late record; true if it is to be taken as if it had happened at the watermark.
 func (m *Machine) tolerate(r *record.Record, event int64) bool {

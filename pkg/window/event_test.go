@@ -97,6 +97,8 @@ type reference interface {
 	place(r record.Record, at, watermark int64) bool
 	// closed are the windows that are over now.
 	closed(watermark int64) model
+	// waiting are those that are open, and end by then.
+	waiting(end int64) model
 }
 
 func byHand(s window.Settings) reference {
@@ -137,12 +139,29 @@ func (g *grid) closed(watermark int64) (lines model) {
 	return lines
 }
 
+func (g *grid) waiting(end int64) (lines model) {
+	for p, records := range g.open {
+		if p.end <= end {
+			lines = append(lines, line(p.key, p.start, p.end, records))
+		}
+	}
+	return lines
+}
+
 func eventTimes(t *testing.T, seed uint64, s window.Settings) {
 	s.Stream, s.Pipeline = "s", "p"
 	rng := rand.New(rand.NewPCG(seed, 3))
 	h := &history{s: s, lanes: 1 + int(seed)%3}
 	m := machine(t, s)
 	now, value := int64(100_000), int64(math.MinInt64)
+	lateness := s.AllowedLateness.Milliseconds()
+	// open is where the reference's watermark is: it keeps windows until their lateness is over.
+	open := func() int64 {
+		if value == math.MinInt64 {
+			return value
+		}
+		return value - lateness
+	}
 	ref := byHand(s)
 	var want model
 	var late, future int
@@ -173,11 +192,11 @@ func eventTimes(t *testing.T, seed uint64, s window.Settings) {
 			}
 		}
 		value = max(value, h.allowed(step))
-		want = append(want, ref.closed(value)...)
+		want = append(want, ref.closed(open())...)
 		for _, r := range records {
 			at := r.Timestamp
-			if !ref.place(r, at, value) {
-				if late++; s.Late == "next" && !ref.place(r, value, value) {
+			if !ref.place(r, at, open()) {
+				if late++; s.Late == "next" && !ref.place(r, value, open()) {
 					t.Fatal("the watermark is late")
 				}
 			}
@@ -186,21 +205,28 @@ func eventTimes(t *testing.T, seed uint64, s window.Settings) {
 				future++
 			}
 			value = max(value, h.allowed(step))
-			want = append(want, ref.closed(value)...)
+			want = append(want, ref.closed(open())...)
 		}
 		value = max(value, h.allowed(step+1))
-		want = append(want, ref.closed(value)...)
+		want = append(want, ref.closed(open())...)
 		m.Lanes(lanes)
 		m.Step(now, window.Each(records), o)
 		if got, ok := m.Watermark(); ok != (value != math.MinInt64) || ok && got != value {
 			t.Fatalf("step %d: the watermark is %d, want %d", step, got, value)
 		}
+		if s.Updates() {
+			known := latest(t, o.windows)
+			requireKnown(t, known, ref.waiting(value))
+			if e := s.EmitEarly.Milliseconds(); step > 0 && e > 0 && now/e > h.nows[step-1]/e {
+				requireKnown(t, known, ref.waiting(math.MaxInt64))
+			}
+		}
 		if rng.IntN(10) == 0 {
 			m = restored(t, s, m)
 		}
 	}
-	compare(t, o.windows, slices.Clone(want), false)
-	for i := 1; i < len(o.windows); i++ {
+	compare(t, last(o.windows), slices.Clone(want), false)
+	for i := 1; i < len(o.windows) && !s.Updates(); i++ {
 		if o.windows[i].Seq != o.windows[i-1].Seq+1 {
 			t.Fatalf("window %d has the number %d", i, o.windows[i].Seq)
 		}
@@ -234,5 +260,8 @@ func eventTimes(t *testing.T, seed uint64, s window.Settings) {
 	}
 	if m.Waiting() > 0 {
 		t.Errorf("%d records wait for ever", m.Waiting())
+	}
+	if open := latest(t, o.windows); s.Updates() && len(open) > 0 {
+		t.Errorf("%d windows have no last revision: %v", len(open), open)
 	}
 }

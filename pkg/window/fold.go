@@ -38,10 +38,8 @@ func (m *Machine) fold(q *queue, r *record.Record) {
 	m.records++
 }
 
-// emitFolded emits what the records of q have come to.
-func (m *Machine) emitFolded(q *queue, reason emit.Reason) {
-	m.setKey(q)
-	m.handState(q.state, q.Folded, reason, q.Start, q.End)
+// unfold forgets what the records of q have come to.
+func (m *Machine) unfold(q *queue) {
 	m.bytes -= int64(m.states.Grown(q.state))
 	m.records -= q.Folded
 	m.states.Free(q.state)

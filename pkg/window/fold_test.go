@@ -30,6 +30,9 @@ func TestAggregatesAreThoseOfTheRecords(t *testing.T) {
 		{Emitter: "sliding", Interval: 40 * time.Millisecond, Slide: 15 * time.Millisecond, Late: "next"},
 		{Emitter: "session", Gap: 60 * time.Millisecond, WatermarkDelay: 500 * time.Millisecond, Key: "@key", Late: "drop"},
 		{Emitter: "session", Gap: 10 * time.Millisecond, MaxLength: 50 * time.Millisecond, WatermarkDelay: 900 * time.Millisecond, Late: "next"},
+		{Emitter: "session", Gap: 20 * time.Millisecond, AllowedLateness: 300 * time.Millisecond, WatermarkDelay: 500 * time.Millisecond, EmitEarly: 300 * time.Millisecond, Late: "drop"},
+		{Emitter: "sliding", Interval: 40 * time.Millisecond, Slide: 15 * time.Millisecond, AllowedLateness: 400 * time.Millisecond, Key: "@key", Late: "drop"},
+		{Emitter: "fixed", Interval: time.Second, EmitEmpty: true, EmitEarly: 200 * time.Millisecond},
 		{Emitter: "expr", Query: "take(records, 3)", Ready: "len(window) == 3", Key: "@key"},
 	} {
 		t.Run(s.Emitter+s.Key, func(t *testing.T) {
@@ -78,7 +81,7 @@ func TestAggregatesAreThoseOfTheRecords(t *testing.T) {
 func requireAggregate(t *testing.T, got, of *window.Window) {
 	t.Helper()
 	if !got.Aggregate || got.Count() != len(of.Records) || len(got.Records) != 1 || got.Start != of.Start || got.End != of.End || got.Seq != of.Seq ||
-		got.Reason != of.Reason || !bytes.Equal(got.Key, of.Key) {
+		got.Reason != of.Reason || got.Revision != of.Revision || got.Final != of.Final || !bytes.Equal(got.Key, of.Key) {
 		t.Fatalf("window %+v, want one of %+v", got, of)
 	}
 	type result struct {

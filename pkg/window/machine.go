@@ -42,6 +42,9 @@ type Machine struct {
 	mapping  *expression.Single
 	sorter   *order
 	limit    int64  // bytes that may wait
+	lateness int64  // ALLOWED_LATENESS, milliseconds
+	early    int64  // EMIT_EARLY, milliseconds; 0: never
+	updates  bool   // windows may be emitted more than once
 	print    uint64 // of settings and shard
 
 	// The state.
@@ -63,6 +66,8 @@ type Machine struct {
 	dedupe  *dedupe   // nil: records may come again
 	recent  *recency  // nil: keys are not bounded
 	counts  Counts
+	// editions are of the windows that were emitted and may be again.
+	editions map[*queue]edition
 
 	// What a Step works with.
 	out      Out
@@ -77,6 +82,9 @@ type Machine struct {
 	moment   int64    // when the record at hand happened, if the strategy goes by that
 	current  *queue   // without key: the queue that the last record went to
 	touched  []*queue // those that got records; nil where the queue is no more
+	revised  []*queue // those that got late records; some may be no more, or used again
+	issuing  *queue   // the one whose window is handed over; nil: of none
+	final    bool     // … for the last time
 	spare    []*queue // to be used again
 	room     int      // for records, in spare
 	// Memory used again and again.
@@ -103,7 +111,7 @@ func New(s Settings, shard string) (*Machine, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	m := &Machine{s: s, shard: shard, strategy: s.strategy(), queues: map[string]*queue{}, later: map[*queue]*queue{}}
+	m := &Machine{s: s, shard: shard, strategy: s.strategy(), queues: map[string]*queue{}, later: map[*queue]*queue{}, final: true}
 	m.traits = m.strategy.Traits()
 	m.stays = s.EmitEmpty || m.traits.Stays
 	m.placed = m.traits.Received || m.traits.Event
@@ -133,6 +141,10 @@ func New(s Settings, shard string) (*Machine, error) {
 	}
 	if m.limit = s.StateMaxBytes; m.limit == 0 {
 		m.limit = math.MaxInt64
+	}
+	m.lateness, m.early = s.AllowedLateness.Milliseconds(), s.EmitEarly.Milliseconds()
+	if m.updates = s.Updates(); m.updates {
+		m.editions = map[*queue]edition{}
 	}
 	m.joinFn = m.join
 	switch {
@@ -182,7 +194,7 @@ func New(s Settings, shard string) (*Machine, error) {
 	if m.filter != nil || m.mapping != nil {
 		m.joinFn = m.admit(m.joinFn)
 	}
-	m.window = Window{Stream: s.Stream, Pipeline: s.Pipeline, Shard: shard, Emitter: s.Emitter, Keyed: m.keyed, Aggregate: m.plan != nil}
+	m.window = Window{Stream: s.Stream, Pipeline: s.Pipeline, Shard: shard, Emitter: s.Emitter, Keyed: m.keyed, Aggregate: m.plan != nil, Updates: m.updates}
 	return m, nil
 }
 
@@ -281,12 +293,15 @@ func (m *Machine) Deadline() int64 {
 	if len(m.backlog.records) > 0 {
 		return max(m.now, 1)
 	}
-	var deadline int64
+	deadline := m.previews()
 	if q := m.due.first(); q != nil {
+		due := q.Due
 		if m.traits.Event {
-			return m.mark.reaches(q.Due)
+			due = m.mark.reaches(due)
 		}
-		deadline = q.Due
+		if deadline == 0 || due != 0 && due < deadline {
+			deadline = due
+		}
 	}
 	if _, since := m.idle(m.now); since > 0 && (deadline == 0 || since < deadline) {
 		deadline = since

@@ -23,6 +23,10 @@ type feed struct {
 	keys    int
 }
 
+func newFeed(seed, stream uint64) *feed {
+	return &feed{rng: rand.New(rand.NewPCG(seed, stream)), now: 10_000, keys: 4}
+}
+
 // turn is the next one. Every record is received at or after the time of the turn before; the time of the turn is a bound
 // for those that come later.
 func (f *feed) turn() (now int64, records []record.Record) {
@@ -338,7 +342,7 @@ func TestChangeLosesNothing(t *testing.T) {
 		{Emitter: "session", Gap: 20 * time.Millisecond, WatermarkDelay: 300 * time.Millisecond, Late: "next", Key: "@key"},
 	}
 	eachSeed(t, func(t *testing.T, seed uint64) {
-		f := &feed{rng: rand.New(rand.NewPCG(seed, 2)), now: 10_000, keys: 4}
+		f := newFeed(seed, 2)
 		m := machine(t, settings[0])
 		o := &kept{}
 		for range 200 {

@@ -27,6 +27,8 @@ type queue struct {
 	place      int32  // place in Machine.due plus one; 0: not there
 	state      int32  // number of the aggregate's state, if records are folded
 	waits      bool   // it is in Machine.waiting
+	news       bool   // something came since it was emitted
+	closed     bool   // its time is over: it was emitted, and waits for late records
 }
 
 // holding is what is known of a queue's records.

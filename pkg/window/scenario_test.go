@@ -154,6 +154,10 @@ func (b *block) set(line string) (err error) {
 			if s.SlideSize, err = strconv.Atoi(value); err != nil {
 				err = duration(&s.Slide, value)
 			}
+		case "lateness":
+			err = duration(&s.AllowedLateness, value)
+		case "early":
+			err = duration(&s.EmitEarly, value)
 		case "gap":
 			err = duration(&s.Gap, value)
 		case "longest":
@@ -253,7 +257,16 @@ type tape struct{ short, full []string }
 
 func (o *tape) Window(w *window.Window) {
 	var s strings.Builder
-	fmt.Fprintf(&s, "window %d %s", w.Seq, w.Reason)
+	fmt.Fprintf(&s, "window %d", w.Seq)
+	if w.Updates {
+		fmt.Fprintf(&s, ".%d", w.Revision)
+		if w.Final {
+			s.WriteString(" final")
+		}
+	}
+	if !w.Updates || !w.Final || w.Reason != emit.Final {
+		fmt.Fprintf(&s, " %s", w.Reason)
+	}
 	if w.Keyed {
 		fmt.Fprintf(&s, " key=%s", w.Key)
 	}
@@ -268,7 +281,7 @@ func (o *tape) Window(w *window.Window) {
 		fmt.Fprintf(&s, " %s@%d", w.Records[i].Topic, w.Records[i].Offset)
 	}
 	o.short = append(o.short, s.String())
-	full := fmt.Appendf(nil, "%s %s %s %s %q %d %d %d %v %q %q %d|", w.ID(0), w.Stream, w.Pipeline, w.Shard, w.Emitter, w.Seq, w.Start, w.End, w.Keyed, w.Key, w.Reason, w.Count())
+	full := fmt.Appendf(nil, "%s %d %v %s %s %s %q %d %d %d %v %q %q %d|", w.ID(0), w.Revision, w.Final, w.Stream, w.Pipeline, w.Shard, w.Emitter, w.Seq, w.Start, w.End, w.Keyed, w.Key, w.Reason, w.Count())
 	for i := range w.Records {
 		full = w.Records[i].AppendBinary(full)
 	}

@@ -36,6 +36,7 @@ func (m *Machine) placeSession(r *record.Record, event int64) bool {
 		fallthrough
 	default:
 		q.Start, q.End = j.start, j.end
+		m.retime(q)
 	}
 	m.put(q, r, m.at)
 	return true
@@ -123,6 +124,7 @@ func (m *Machine) merge(q, next *queue) *queue {
 		into, from = next, q
 	}
 	into.Since = min(into.Since, from.Since)
+	m.adopt(into, from)
 	if m.folds {
 		m.bytes += int64(m.states.Merge(into.state, from.state, from == q)) - int64(m.states.Grown(from.state))
 		into.Folded += from.Folded

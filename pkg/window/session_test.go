@@ -102,10 +102,16 @@ func (x *sessions) place(r record.Record, at, watermark int64) bool {
 	return true
 }
 
-func (x *sessions) closed(watermark int64) (lines model) {
-	x.open = slices.DeleteFunc(x.open, func(s session) bool {
-		if s.end > watermark {
-			return false
+func (x *sessions) closed(watermark int64) model {
+	lines := x.waiting(watermark)
+	x.open = slices.DeleteFunc(x.open, func(s session) bool { return s.end <= watermark })
+	return lines
+}
+
+func (x *sessions) waiting(end int64) (lines model) {
+	for _, s := range x.open {
+		if s.end > end {
+			continue
 		}
 		slices.SortFunc(s.events, func(a, b event) int { return cmp.Compare(a.n, b.n) })
 		var records []record.Record
@@ -113,8 +119,7 @@ func (x *sessions) closed(watermark int64) (lines model) {
 			records = append(records, e.r)
 		}
 		lines = append(lines, line(s.key, s.start, s.end, records))
-		return true
-	})
+	}
 	return lines
 }
 

@@ -47,12 +47,14 @@ type Settings struct {
 	MaxFuture       time.Duration `json:"maxFuture,omitempty"`       // MAX_FUTURE
 	Late            string        `json:"late,omitempty"`            // LATE; "": dead-letter
 
-	OrderBy      string        `json:"orderBy,omitempty"`      // ORDER_BY: a field reference, and asc or desc
-	Dedupe       string        `json:"dedupe,omitempty"`       // DEDUPE: a field reference; "": records may come again
-	DedupeWithin time.Duration `json:"dedupeWithin,omitempty"` // DEDUPE_WITHIN
-	DedupeMax    int           `json:"dedupeMax,omitempty"`    // DEDUPE_MAX
-	MaxKeys      int           `json:"maxKeys,omitempty"`      // MAX_KEYS; 0: any number
-	KeyTimeout   time.Duration `json:"keyTimeout,omitempty"`   // KEY_TIMEOUT; 0: keys have all the time
+	AllowedLateness time.Duration `json:"allowedLateness,omitempty"` // ALLOWED_LATENESS
+	EmitEarly       time.Duration `json:"emitEarly,omitempty"`       // EMIT_EARLY; 0: never
+	OrderBy         string        `json:"orderBy,omitempty"`         // ORDER_BY: a field reference, and asc or desc
+	Dedupe          string        `json:"dedupe,omitempty"`          // DEDUPE: a field reference; "": records may come again
+	DedupeWithin    time.Duration `json:"dedupeWithin,omitempty"`    // DEDUPE_WITHIN
+	DedupeMax       int           `json:"dedupeMax,omitempty"`       // DEDUPE_MAX
+	MaxKeys         int           `json:"maxKeys,omitempty"`         // MAX_KEYS; 0: any number
+	KeyTimeout      time.Duration `json:"keyTimeout,omitempty"`      // KEY_TIMEOUT; 0: keys have all the time
 
 	BadField string `json:"badField,omitempty"` // BAD_FIELD; "": dead-letter
 
@@ -69,6 +71,9 @@ type Settings struct {
 func EventTimed(emitter string) bool {
 	return emitter == emit.NameTumbling || emitter == emit.NameSliding || emitter == emit.NameSession
 }
+
+// Updates reports whether windows may be emitted more than once.
+func (s Settings) Updates() bool { return s.AllowedLateness > 0 || s.EmitEarly > 0 }
 
 // Validate returns everything that is wrong with the settings, each naming the variable, its value, and what it may be.
 func (s Settings) Validate() []error {
@@ -119,6 +124,16 @@ func (s Settings) Validate() []error {
 		c.refuse("WINDOW_OPEN", s.Open != "", s.Open)
 	}
 	c.eventTime()
+	if s.Updates() && (s.Size != 0 || s.Bytes != 0 || s.When != "" || s.Timeout != 0) && s.Emitter != emit.NameCount {
+		c.add("ALLOWED_LATENESS and EMIT_EARLY conflict with WINDOW_SIZE, WINDOW_BYTES, WINDOW_WHEN and WINDOW_TIMEOUT: a window that closes early can't be emitted again; unset either")
+	}
+	switch {
+	case s.EmitEarly == 0:
+	case EventTimed(s.Emitter) || s.Emitter == emit.NameFixed || s.Emitter == emit.NameRelaxed:
+		c.duration("EMIT_EARLY", s.EmitEarly)
+	default:
+		c.refuse("EMIT_EARLY", true, s.EmitEarly)
+	}
 	c.expressions()
 	c.orderBy()
 	c.dedupe()
@@ -218,7 +233,7 @@ func (c *checker) eventTime() {
 			{"WINDOW_OFFSET", s.Offset != 0, s.Offset}, {"WINDOW_CALENDAR", s.Calendar != "", s.Calendar},
 			{"WINDOW_TIMEZONE", s.Zone != "", s.Zone}, {"EVENT_TIME", s.EventTime != "", s.EventTime}, {"EVENT_TIME_FORMAT", s.EventTimeFormat != "", s.EventTimeFormat},
 			{"WATERMARK_DELAY", s.WatermarkDelay != 0, s.WatermarkDelay}, {"WATERMARK_IDLE", s.WatermarkIdle != 0, s.WatermarkIdle},
-			{"MAX_FUTURE", s.MaxFuture != 0, s.MaxFuture}, {"LATE", s.Late != "", s.Late},
+			{"MAX_FUTURE", s.MaxFuture != 0, s.MaxFuture}, {"LATE", s.Late != "", s.Late}, {"ALLOWED_LATENESS", s.AllowedLateness != 0, s.AllowedLateness},
 		} {
 			c.refuse(v.variable, v.set, v.value)
 		}
@@ -230,7 +245,7 @@ func (c *checker) eventTime() {
 	for _, v := range []struct {
 		variable string
 		value    time.Duration
-	}{{"WATERMARK_DELAY", s.WatermarkDelay}, {"WATERMARK_IDLE", s.WatermarkIdle}, {"MAX_FUTURE", s.MaxFuture}} {
+	}{{"WATERMARK_DELAY", s.WatermarkDelay}, {"WATERMARK_IDLE", s.WatermarkIdle}, {"MAX_FUTURE", s.MaxFuture}, {"ALLOWED_LATENESS", s.AllowedLateness}} {
 		switch {
 		case v.value < 0:
 			c.add("%s=%v: it must be at least 0s", v.variable, v.value)

@@ -10,7 +10,8 @@ import (
 )
 
 // The form of a snapshot: the version, a fingerprint of settings and shard (8 bytes), flags, now, last, seq, the backlog's
-// records, and the queues in the order in which they began: key, start, end, due, the turns (each the time since the one
+// records, and the queues in the order in which they began: key, start, end, due, what was emitted of them
+// (where windows may be emitted more than once: flags, number, next revision, start, end), the turns (each the time since the one
 // before, and a number of records), how many of the records were in a window already, where windows slide by number, and the
 // records, or where they are folded their number, the aggregate's state, and their bytes, where those matter; for event time the watermark: its value, time, and the lanes (topic,
 // partition, mark, last time of records, whether read to the end); for MAX_KEYS and KEY_TIMEOUT the queues' places in the order
@@ -60,6 +61,9 @@ func (m *Machine) appendQueue(dst []byte, q *queue) []byte {
 	dst = binary.AppendVarint(dst, q.Start)
 	dst = binary.AppendVarint(dst, q.End)
 	dst = binary.AppendVarint(dst, q.Due)
+	if m.updates {
+		dst = m.appendEdition(dst, q)
+	}
 	if m.folds {
 		if dst = binary.AppendUvarint(dst, uint64(q.Folded)); q.Folded > 0 {
 			dst = m.states.Snapshot(dst, q.state)
@@ -148,20 +152,34 @@ func (m *Machine) restoreQueue(r *reader) {
 	if !m.keyed && len(key) > 0 {
 		r.fail()
 	}
+	var was edition
+	var flags byte
+	closes := end
+	if m.updates {
+		if was, flags = m.readEdition(r); flags&flagClosed != 0 {
+			closes += m.lateness
+		}
+	}
 	if m.grid {
-		if s, e := m.strategy.Span(start); s != start || e != end || due != end {
+		if s, e := m.strategy.Span(start); s != start || e != end || due != closes {
 			r.fail()
 		}
 	}
+	if m.merger != nil && (due > closes || closes > end && due != closes) {
+		r.fail()
+	}
 	name := string(append(appendInterval(nil, m.grid, start), key...))
-	q := m.restored(name, start, end, due)
+	q := m.restored(name, start, end)
 	if r.err != nil || q == nil {
 		r.fail()
 		return
 	}
 	m.strategy.Open(&q.Queue, m.now, m.last) // sets what is not in the snapshot
 	q.Start, q.End, q.Due = start, end, due
-	q.waits = true
+	q.waits, q.closed, q.news = true, flags&flagClosed != 0, flags&flagNews != 0
+	if flags&flagEmitted != 0 {
+		m.editions[q] = was
+	}
 	q.order = m.order
 	m.order++
 	m.waiting.push(q)
@@ -177,7 +195,7 @@ func (m *Machine) restoreQueue(r *reader) {
 }
 
 // restored makes the queue of this name; nil: there can be none.
-func (m *Machine) restored(name string, start, end, due int64) *queue {
+func (m *Machine) restored(name string, start, end int64) *queue {
 	if m.merger == nil {
 		if m.queues[name] != nil {
 			return nil
@@ -185,7 +203,7 @@ func (m *Machine) restored(name string, start, end, due int64) *queue {
 		return m.add(name)
 	}
 	before, after := m.around(name, start)
-	if !m.merger.Fits(start, end) || due > end || before != nil && (before.End > start || before.Start == start) || after != nil && end > after.Start {
+	if !m.merger.Fits(start, end) || before != nil && (before.End > start || before.Start == start) || after != nil && end > after.Start {
 		return nil
 	}
 	q := m.fresh(name)

@@ -13,6 +13,7 @@ import (
 func (m *Machine) Step(now int64, records iter.Seq[*record.Record], out Out) int {
 	m.at = max(now, m.now)
 	m.out, m.calls, m.empties = out, 0, maxEmpty
+	preview := m.previewDue()
 	if !m.placed && !m.traits.Asked {
 		m.close() // the records come at this moment, after all that was due by then
 	}
@@ -35,6 +36,10 @@ func (m *Machine) Step(now int64, records iter.Seq[*record.Record], out Out) int
 		m.mark.pass(m.at) // only now: what was just read had not been waited for before
 	}
 	m.close()
+	m.revise()
+	if preview {
+		m.preview()
+	}
 	m.keep()
 	m.scanner.Next(nil) // the value's memory is the caller's
 	m.now, m.out = m.at, nil
@@ -131,6 +136,10 @@ func (m *Machine) put(q *queue, r *record.Record, at int64) {
 	}
 	if m.recent != nil {
 		m.recent.touch(q, m.at)
+	}
+	q.news = true
+	if n := len(m.revised); q.closed && (n == 0 || m.revised[n-1] != q) {
+		m.revised = append(m.revised, q)
 	}
 	if m.folds {
 		m.fold(q, r)
@@ -269,7 +278,7 @@ func (m *Machine) begin(q *queue, at int64) {
 
 // end is called when nothing waits in q any more.
 func (m *Machine) end(q *queue) {
-	q.waits = false
+	q.waits, q.closed, q.news = false, false, false
 	m.waiting.remove(q)
 	m.due.remove(q)
 	q.Due = 0

@@ -21,17 +21,21 @@ type Window struct {
 	Keyed                   bool   // whether Key means something
 	Key                     []byte // of WINDOW_KEY
 	Seq                     int64  // number within the shard, from 0
+	Updates                 bool   // it may be emitted more than once: Revision and Final mean something
+	Revision                int64  // how often it was emitted before
+	Final                   bool   // it is not emitted again
 	Start, End              int64  // Unix milliseconds; [Start, End) for time windows, least and greatest record timestamp else
 	Records                 []record.Record
-	Aggregate               bool   // Records is one record, whose value is a JSON object: what AGGREGATE made of the window
-	Folded                  int    // how many records that was, then
-	Result                  []byte // what the handler made of the window: replaces the default output when not nil
-	Letter                  string // the id of the dead letter that it comes again from; empty: it comes for the first time
+	Aggregate               bool     // Records is one record, whose value is a JSON object: what AGGREGATE made of the window
+	Folded                  int      // how many records that was, then
+	Result                  []byte   // what the handler made of the window: replaces the default output when not nil
+	born                    [2]int64 // Start and End when it was emitted first
+	Letter                  string   // the id of the dead letter that it comes again from; empty: it comes for the first time
 }
 
 // ID is the window's identity, 32 hexadecimal digits: the same after any replay, distinct from every other window of any
 // pipeline. part numbers the pieces of a window that was split for its size, from 0. A window that comes again from the
-// dead letters has the id that it had.
+// dead letters has the id that it had, and all revisions of a window have the same.
 func (w *Window) ID(part int) string {
 	if w.Letter != "" {
 		id, _ := w.died()
@@ -42,7 +46,11 @@ func (w *Window) ID(part int) string {
 		return hex.EncodeToString(sum[:16])
 	}
 	var memory [512]byte
-	p := append(memory[:0], idVersion)
+	version, start, end := byte(idVersion), w.Start, w.End
+	if w.Updates {
+		version, start, end = idOfUpdates, w.born[0], w.born[1]
+	}
+	p := append(memory[:0], version)
 	p = appendText(p, w.Stream)
 	p = appendText(p, w.Pipeline)
 	p = appendText(p, w.Shard)
@@ -52,15 +60,17 @@ func (w *Window) ID(part int) string {
 	} else {
 		p = append(p, 0)
 	}
-	p = binary.AppendVarint(p, w.Start)
-	p = binary.AppendVarint(p, w.End)
+	p = binary.AppendVarint(p, start)
+	p = binary.AppendVarint(p, end)
 	p = binary.AppendVarint(p, w.Seq)
-	p = binary.AppendUvarint(p, uint64(w.Count()))
-	if n := len(w.Records); n > 0 && !w.Aggregate {
-		p = appendPlace(p, &w.Records[0])
-		p = appendPlace(p, &w.Records[n-1])
+	if !w.Updates { // else all further revisions have the same id
+		p = binary.AppendUvarint(p, uint64(w.Count()))
+		if n := len(w.Records); n > 0 && !w.Aggregate {
+			p = appendPlace(p, &w.Records[0])
+			p = appendPlace(p, &w.Records[n-1])
+		}
+		p = binary.AppendUvarint(p, firing)
 	}
-	p = binary.AppendUvarint(p, firing)
 	p = binary.AppendVarint(p, int64(part))
 	sum := sha256.Sum256(p)
 	return hex.EncodeToString(sum[:16])
@@ -74,25 +84,38 @@ func (w *Window) Count() int {
 	return len(w.Records)
 }
 
-// LetterID is the identity of the window's dead letter: ID, and after a # how often it was a dead letter before, if it was.
+// RevisionID is the identity of the window as it is handed over now: ID, and after a dot the number of the revision, if it
+// is not the first one.
+func (w *Window) RevisionID(part int) string {
+	id := w.ID(part)
+	if w.Revision > 0 {
+		id += "." + strconv.FormatInt(w.Revision, 10)
+	}
+	return id
+}
+
+// LetterID is the identity of the window's dead letter: RevisionID, and after a # how often it was a dead letter before, if
+// it was.
 func (w *Window) LetterID(part int) string {
 	if w.Letter == "" {
-		return w.ID(part)
+		return w.RevisionID(part)
 	}
 	_, n := w.died()
-	return w.ID(part) + "#" + strconv.Itoa(n+1)
+	return w.RevisionID(part) + "#" + strconv.Itoa(n+1)
 }
 
 // died is the window's id, and how often it had been a dead letter before the one that it comes from.
 func (w *Window) died() (id string, before int) {
 	id, text, _ := strings.Cut(w.Letter, "#")
 	before, _ = strconv.Atoi(text)
+	id, _, _ = strings.Cut(id, ".")
 	return id, before
 }
 
 const (
-	idVersion = 1 // of what ID hashes: changing it changes every window's identity
-	firing    = 0 // how often the window was emitted before: a window is emitted once
+	idVersion   = 1 // of what ID hashes: changing it changes every window's identity
+	idOfUpdates = 2 // likewise, of windows that may be emitted more than once
+	firing      = 0 // of a window that is emitted once
 )
 
 func appendText[T string | []byte](p []byte, s T) []byte {

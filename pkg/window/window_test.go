@@ -73,6 +73,33 @@ func TestID(t *testing.T) {
 	}
 }
 
+// TestIDOfRevisions: a window has one identity however its records and its interval change, and each revision one of its own.
+func TestIDOfRevisions(t *testing.T) {
+	revision := func(n int64) *window.Window {
+		w := someWindow()
+		w.Updates, w.Revision, w.Records, w.Start = true, n, w.Records[:n], w.Start-n
+		return w
+	}
+	first := revision(0)
+	if first.ID(0) == someWindow().ID(0) || first.RevisionID(0) != first.ID(0) || first.LetterID(0) != first.ID(0) {
+		t.Errorf("the first revision is %s, %s, %s", first.ID(0), first.RevisionID(0), first.LetterID(0))
+	}
+	for n := range int64(3) {
+		w := revision(n + 1)
+		if w.ID(0) != first.ID(0) || w.ID(1) != first.ID(1) || w.ID(1) == w.ID(0) {
+			t.Errorf("revision %d has the ID %s, want %s", n+1, w.ID(0), first.ID(0))
+		}
+		if want := first.ID(0) + "." + string(rune('1'+n)); w.RevisionID(0) != want || w.LetterID(0) != want {
+			t.Errorf("revision %d is %s, its letter %s, want %s", n+1, w.RevisionID(0), w.LetterID(0), want)
+		}
+	}
+	other := revision(0)
+	other.Seq++
+	if other.ID(0) == first.ID(0) {
+		t.Error("another window has the same ID")
+	}
+}
+
 func TestClone(t *testing.T) {
 	w := someWindow()
 	w.Result = []byte("result")

@@ -47,6 +47,13 @@ func intField(dst []byte, name string, v int64) []byte {
 	return appendInt(open(dst, bson.TypeInt64, name), v)
 }
 
+func boolField(dst []byte, name string, v bool) []byte {
+	if dst = open(dst, bson.TypeBoolean, name); v {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
 // dateField appends Unix milliseconds as a date.
 func dateField(dst []byte, name string, ms int64) []byte {
 	return appendInt(open(dst, bson.TypeDateTime, name), ms)

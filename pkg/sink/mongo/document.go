@@ -85,6 +85,10 @@ func (d *documents) fields(dst []byte, w *window.Window, form sink.Output, part 
 	dst = stringField(dst, "reason", string(w.Reason))
 	dst = dateField(dst, "start", w.Start)
 	dst = dateField(dst, "end", w.End)
+	if w.Updates {
+		dst = intField(dst, "revision", w.Revision)
+		dst = boolField(dst, "final", w.Final)
+	}
 	if len(d.spans) > 1 {
 		dst = intField(dst, "part", int64(part))
 		dst = intField(dst, "parts", int64(len(d.spans)))

@@ -1,7 +1,8 @@
 // Package envelope gives windows and dead letters their form as JSON.
 //
 // A window is one object, {"id","stream","pipeline","shard","seq","key","emitter","reason","start","end","count","data"},
-// its data the records' values byte for byte as they came, or the object that AGGREGATE made of them. Times are Unix milliseconds. A window over the sink's limit is
+// its data the records' values byte for byte as they came, or the object that AGGREGATE made of them. Times are Unix
+// milliseconds. Of a window that may be emitted more than once "revision" and "final" follow behind its end. A window over the sink's limit is
 // cut into parts: objects of the same form, each with an id and a count of its own, that also say "part" and "parts".
 //
 // Nothing is copied or reflected on before the final append, and an Encoder's memory is reused: what a window costs
@@ -116,7 +117,12 @@ func (e *Encoder) appendHead() {
 	d = append(d, `,"start":`...)
 	d = strconv.AppendInt(d, w.Start, 10)
 	d = append(d, `,"end":`...)
-	e.head = strconv.AppendInt(d, w.End, 10)
+	d = strconv.AppendInt(d, w.End, 10)
+	if w.Updates {
+		d = strconv.AppendInt(append(d, `,"revision":`...), w.Revision, 10)
+		d = strconv.AppendBool(append(d, `,"final":`...), w.Final)
+	}
+	e.head = d
 }
 
 func appendKey(dst []byte, w *window.Window) []byte {

@@ -74,6 +74,13 @@ func TestForm(t *testing.T) {
 	if got := string(e.Append(nil, &parts[0])); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
+	w.Updates, w.Revision = true, 3
+	parts, _ = e.Plan(w, w.ID(0), sink.OutputWindow, math.MaxInt)
+	want = `{"id":"` + w.ID(0) + `","stream":"s","pipeline":"p","shard":"t/0","seq":7,"key":null,"emitter":"count","reason":"count",` +
+		`"start":1000,"end":2000,"revision":3,"final":false,"count":3,"data":[{"a": 1},"text",null]}`
+	if got := string(e.Append(nil, &parts[0])); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 	parts, _ = e.Plan(w, w.ID(0), sink.OutputData, math.MaxInt)
 	if got := string(e.Append(nil, &parts[0])); got != `[{"a": 1},"text",null]` {
 		t.Errorf("got %s", got)
