@@ -23,6 +23,8 @@ type Window struct {
 	Reason   string            `json:"reason"`
 	Start    Millis            `json:"start"`
 	End      Millis            `json:"end"`
+	Revision int64             `json:"revision"`
+	Final    bool              `json:"final"`
 	Part     int               `json:"part"`
 	Parts    int               `json:"parts"`
 	Count    int               `json:"count"`

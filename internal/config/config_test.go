@@ -155,7 +155,7 @@ func TestShardKeyDefaultsToTheRecordsKey(t *testing.T) {
 }
 
 func TestEmptyCountsAsNotSet(t *testing.T) {
-	c := mustLoad(t, config.ProgramProcess, process(env{"PIPELINE": "", "LEASE_TTL": "", "DELIVERY": " ", "KAFKA_TLS": "", "ALLOWED_LATENESS": "", "WINDOW_SIZ": ""}))
+	c := mustLoad(t, config.ProgramProcess, process(env{"PIPELINE": "", "LEASE_TTL": "", "DELIVERY": " ", "KAFKA_TLS": "", "ALLOWED_LATENES": "", "WINDOW_SIZ": ""}))
 	if c.Pipeline != "orders" || c.LeaseTTL != 3*time.Second || c.Delivery != "exactly-once" {
 		t.Errorf("got %q, %v, %q", c.Pipeline, c.LeaseTTL, c.Delivery)
 	}
@@ -168,7 +168,7 @@ func TestEmptyCountsAsNotSet(t *testing.T) {
 func TestAllProblemsAtOnce(t *testing.T) {
 	_, err := load(t, config.ProgramProcess, env{
 		"STREAM": "no/slash", "KAFKA_BROKERS": "localhost", "LEASE_TTL": "1h", "WINDOW_SIZE": "ten", "SINK": "file",
-		"LOG_LEVEL": "loud", "KAFKA_TLS": "perhaps", "STATE_MAX_BYTES": "12 apples", "ALLOWED_LATENESS": "3s", "WINDOW_SZIE": "3",
+		"LOG_LEVEL": "loud", "KAFKA_TLS": "perhaps", "STATE_MAX_BYTES": "12 apples", "WINDOW_SZIE": "3",
 	})
 	var all *config.Error
 	if !errors.As(err, &all) {
@@ -184,7 +184,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 			t.Errorf("the error's text lacks %q", p.Error())
 		}
 	}
-	for _, v := range []string{"STREAM", "REDIS_URL", "KAFKA_BROKERS", "LEASE_TTL", "WINDOW_SIZE", "SINK", "EMITTER", "LOG_LEVEL", "KAFKA_TLS", "STATE_MAX_BYTES", "ALLOWED_LATENESS", "WINDOW_SZIE"} {
+	for _, v := range []string{"STREAM", "REDIS_URL", "KAFKA_BROKERS", "LEASE_TTL", "WINDOW_SIZE", "SINK", "EMITTER", "LOG_LEVEL", "KAFKA_TLS", "STATE_MAX_BYTES", "WINDOW_SZIE"} {
 		if !got[v] {
 			t.Errorf("%s is not reported", v)
 		}
@@ -306,8 +306,6 @@ func TestUnknownVariables(t *testing.T) {
 		"own prefix":                 {config.ProgramProcess, process(env{"WINDOW_COLOUR": "blue"}), "WINDOW_COLOUR is not a variable of Windrow: -h lists them", fine},
 		"shared prefix":              {config.ProgramIngest, ingest(env{"KAFKA_HEAP_OPTS": "-Xmx1g"}), fine, "KAFKA_HEAP_OPTS is not a variable of Windrow"},
 		"no prefix":                  {config.ProgramProcess, process(env{"DELIVRY": "at-least-once"}), fine, "did you mean DELIVERY?"},
-		"later":                      {config.ProgramProcess, process(env{"ALLOWED_LATENESS": "1s"}), "ALLOWED_LATENESS is not supported yet", fine},
-		"later, in ingest":           {config.ProgramIngest, ingest(env{"ALLOWED_LATENESS": "1s"}), fine, fine},
 		"service links": {config.ProgramIngest, ingest(env{
 			"KAFKA_PORT": "tcp://10.0.0.1:9092", "KAFKA_SERVICE_HOST": "10.0.0.1", "KAFKA_SERVICE_PORT": "9092", "KAFKA_SERVICE_PORT_PLAIN": "9092",
 			"KAFKA_PORT_9092_TCP": "tcp://10.0.0.1:9092", "KAFKA_PORT_9092_TCP_ADDR": "10.0.0.1", "KAFKA_PORT_9092_TCP_PROTO": "tcp", "KAFKA_PORT_9092_TCP_PORT": "9092",

@@ -135,6 +135,9 @@ its own variables and tolerates the others'. `+"`-h`"+` prints the tables below.
 		}
 		fmt.Fprintln(w)
 	}
+	if len(later) == 0 {
+		return
+	}
 	fmt.Fprintf(w, `## Not yet offered
 
 These belong to later versions. A process that finds one of them set refuses to start: %s.

@@ -25,6 +25,8 @@ func TestValidate(t *testing.T) {
 		{"session", window.Settings{Emitter: "session", Gap: time.Minute, MaxLength: time.Hour, EventTime: "at", Zone: "Europe/Berlin", Late: "drop", Key: "@key"}, nil},
 		{"updates", window.Settings{Emitter: "session", Gap: time.Minute, AllowedLateness: time.Hour, EmitEarly: time.Second}, nil},
 		{"early", window.Settings{Emitter: "relaxed", Interval: time.Minute, EmitEarly: time.Second}, nil},
+		{"updates of what closes early", window.Settings{Emitter: "tumbling", Interval: time.Minute, Size: 5, AllowedLateness: time.Hour},
+			[]string{"ALLOWED_LATENESS and EMIT_EARLY conflict with WINDOW_SIZE, WINDOW_BYTES, WINDOW_WHEN and WINDOW_TIMEOUT"}},
 		{"updates of nothing", window.Settings{Emitter: "count", Size: 1, AllowedLateness: time.Hour, EmitEarly: time.Second},
 			[]string{"ALLOWED_LATENESS=1h0m0s conflicts with EMITTER=count", "EMIT_EARLY=1s conflicts"}},
 		{"lateness that is received", window.Settings{Emitter: "fixed", Interval: time.Minute, AllowedLateness: time.Hour, EmitEarly: -time.Second},

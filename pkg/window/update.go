@@ -106,25 +106,31 @@ func (m *Machine) retime(q *queue) {
 	m.due.update(q)
 }
 
-// adopt lets the window of q be known as the one that from was emitted as, if only that was emitted before. If both were,
-// from's is emptied: what it held is in the other one now.
+// adopt lets the window of q be known as the one that from was emitted as, if only that was. If both were, it goes on as the
+// one with the later number, which so is newer than anything that was known of the two; of the other there is a last revision
+// without records.
 func (m *Machine) adopt(q, from *queue) {
 	e, was := m.editions[from]
 	if !was {
 		return
 	}
-	if _, both := m.editions[q]; !both {
-		m.editions[q] = e
-	} else {
-		m.setKey(from)
-		m.issuing = from
-		if m.plan != nil {
-			m.handSummary(nil, emit.Merged, from.Start, from.End)
+	if other, both := m.editions[q]; both {
+		gone := from
+		if other.seq < e.seq {
+			gone = q
 		} else {
-			m.hand(nil, emit.Merged, from.Start, from.End)
+			e = other
+		}
+		m.setKey(gone)
+		m.issuing = gone
+		if m.plan != nil {
+			m.handSummary(nil, emit.Merged, gone.Start, gone.End)
+		} else {
+			m.hand(nil, emit.Merged, gone.Start, gone.End)
 		}
 		m.issuing = nil
 	}
+	m.editions[q] = e
 	delete(m.editions, from)
 }
 

@@ -41,6 +41,7 @@ type group struct {
 	text       []byte // what a template made last: the key, if there is one
 	collection string
 	key        any
+	revised    bool // the id is the key: a revision takes the place of the one before
 	version    version
 }
 
@@ -88,6 +89,9 @@ func (g *group) destination(w *window.Window) error {
 			}
 		}
 	}
+	if g.revised = o.Mode == ModeInsert && w.Updates; g.revised {
+		g.version = versionOf(w)
+	}
 	if o.Mode == ModeInsert {
 		return nil
 	}
@@ -100,9 +104,9 @@ func (g *group) destination(w *window.Window) error {
 	return nil
 }
 
-// sign adds the version to the document from there on, if it is of a key.
+// sign adds the version to the document from there on, if it may take the place of another.
 func (g *group) sign(from int) {
-	if g.key != nil {
+	if g.key != nil || g.revised {
 		g.bytes = end(g.version.append(g.bytes[:len(g.bytes)-1]), from)
 	}
 }
@@ -152,6 +156,9 @@ func (g *group) add(id string, from int, dead bool) {
 	it := item{id: id, from: from, to: len(g.bytes), dead: dead}
 	if !dead {
 		it.collection, it.key, it.version = g.collection, g.key, g.version
+		if g.revised {
+			it.key = id
+		}
 	}
 	g.items = append(g.items, it)
 	g.sink.meter.Bytes.Add(float64(len(g.bytes) - from))

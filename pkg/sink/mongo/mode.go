@@ -14,8 +14,9 @@ import (
 type Mode string
 
 // The modes. In those but the first a document's _id is the key, and its field `_windrow` says which window it is from:
-// end, shard and seq, compared in this order, tell which of two windows is newer. What is older changes nothing, so that a
-// write that is repeated or late does no harm.
+// end, shard, seq and revision, compared in this order, tell which of two windows is newer. What is older changes nothing, so
+// that a write that is repeated or late does no harm. Windows that are emitted more than once have that field in all modes:
+// a revision takes the place of older ones.
 const (
 	ModeInsert  Mode = "insert"  // a document per window, with the window's id
 	ModeReplace Mode = "replace" // a document per key, of its newest window
@@ -30,9 +31,17 @@ type version struct {
 	end   int64
 	shard string
 	seq   int64
+	// revision of a window that is emitted more than once; -1: it is not.
+	revision int64
 }
 
-func versionOf(w *window.Window) version { return version{end: w.End, shard: w.Shard, seq: w.Seq} }
+func versionOf(w *window.Window) version {
+	v := version{end: w.End, shard: w.Shard, seq: w.Seq, revision: -1}
+	if w.Updates {
+		v.revision = w.Revision
+	}
+	return v
+}
 
 // append appends the field.
 func (v version) append(dst []byte) []byte {
@@ -40,6 +49,9 @@ func (v version) append(dst []byte) []byte {
 	dst = dateField(dst, "end", v.end)
 	dst = stringField(dst, "shard", v.shard)
 	dst = intField(dst, "seq", v.seq)
+	if v.revision >= 0 {
+		dst = intField(dst, "revision", v.revision)
+	}
 	return end(dst, at)
 }
 
@@ -47,12 +59,19 @@ func (v version) append(dst []byte) []byte {
 func (v version) older() bson.D {
 	const end, shard, seq = versionField + ".end", versionField + ".shard", versionField + ".seq"
 	date := bson.DateTime(v.end)
-	return bson.D{{Key: "$or", Value: bson.A{
+	older := bson.A{
 		bson.D{{Key: end, Value: nil}},
 		bson.D{{Key: end, Value: bson.D{{Key: "$lt", Value: date}}}},
 		bson.D{{Key: end, Value: date}, {Key: shard, Value: bson.D{{Key: "$lt", Value: v.shard}}}},
 		bson.D{{Key: end, Value: date}, {Key: shard, Value: v.shard}, {Key: seq, Value: bson.D{{Key: "$lt", Value: v.seq}}}},
-	}}}
+	}
+	if v.revision > 0 {
+		older = append(older, bson.D{
+			{Key: end, Value: date}, {Key: shard, Value: v.shard}, {Key: seq, Value: v.seq},
+			{Key: versionField + ".revision", Value: bson.D{{Key: "$lt", Value: v.revision}}},
+		})
+	}
+	return bson.D{{Key: "$or", Value: older}}
 }
 
 // idOf is a key as an _id.

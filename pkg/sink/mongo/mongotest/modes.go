@@ -10,6 +10,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/windrow-io/windrow/pkg/sink"
 	"github.com/windrow-io/windrow/pkg/sink/mongo"
 	"github.com/windrow-io/windrow/pkg/sink/sinktest"
 	"github.com/windrow-io/windrow/pkg/window"
@@ -20,6 +21,8 @@ func Modes(t *testing.T, url string) {
 	t.Run("replace", func(t *testing.T) { newest(t, url, mongo.ModeReplace) })
 	t.Run("merge", func(t *testing.T) { newest(t, url, mongo.ModeMerge) })
 	t.Run("merge keeps other fields", func(t *testing.T) { merge(t, url) })
+	t.Run("revisions", func(t *testing.T) { revisions(t, url) })
+	t.Run("revisions of a key", func(t *testing.T) { revisionsOfKey(t, url) })
 	t.Run("key by template", func(t *testing.T) { keyByTemplate(t, url) })
 	t.Run("too large", func(t *testing.T) { tooLarge(t, url) })
 	t.Run("collection by template", func(t *testing.T) { byTemplate(t, url) })
@@ -127,6 +130,99 @@ func merge(t *testing.T, url string) {
 	m := fields(docs[0])
 	if m["owner"] != "somebody" || m["first"] != true || m["n"] != int64(2) {
 		t.Errorf("got %v", m)
+	}
+}
+
+// revised is a revision of a window whose end, as a session's, is later each time.
+func revised(seq, revision int64) *window.Window {
+	w := sinktest.Keyed([]byte("a"), seq, fmt.Appendf(nil, `{"n":%d}`, revision))
+	w.Updates, w.Revision, w.Final = true, revision, revision == 9
+	w.End += revision / 3
+	return w
+}
+
+// revisions writes windows with several revisions each, from several writers at the same time and in any order: the last one
+// stays, and each window has its own.
+func revisions(t *testing.T, url string) {
+	for _, output := range []sink.Output{sink.OutputWindow, sink.OutputData} {
+		x := OpenWith(t, url, mongo.Options{Output: output})
+		rnd := rand.New(rand.NewPCG(1, 3))
+		var writers sync.WaitGroup
+		for range 3 {
+			var some []*window.Window
+			for seq := range int64(5) {
+				for revision := range int64(10) {
+					w := revised(seq, revision)
+					if seq == 4 {
+						w.Result = fmt.Appendf(nil, `{"made":%d}`, revision)
+					}
+					some = append(some, w)
+				}
+			}
+			rnd.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
+			writers.Go(func() {
+				for some := range slices.Chunk(some, 7) {
+					deliver(t, x, some)
+				}
+			})
+		}
+		writers.Wait()
+		docs := all(t, x.Out)
+		if len(docs) != 5 {
+			t.Fatalf("%d documents, want 5", len(docs))
+		}
+		for _, d := range docs {
+			m := fields(d)
+			version := fields(m["_windrow"].(bson.D))
+			if version["revision"] != int64(9) {
+				t.Errorf("the document is of %v", version)
+			}
+			switch {
+			case version["seq"] == int64(4):
+				if m["made"] != int64(9) {
+					t.Errorf("the result is %v", m)
+				}
+			case output == sink.OutputData:
+				if n := fields(m["data"].(bson.A)[0].(bson.D))["n"]; n != int64(9) {
+					t.Errorf("the data is of revision %v", n)
+				}
+			case m["revision"] != int64(9) || m["final"] != true:
+				t.Errorf("got %v", m)
+			}
+		}
+	}
+}
+
+// revisionsOfKey: of a key the newest window stays, in its last revision.
+func revisionsOfKey(t *testing.T, url string) {
+	x := OpenWith(t, url, mongo.Options{Mode: mongo.ModeReplace})
+	newer := revised(2, 1)
+	newer.End += 100
+	for _, w := range []*window.Window{revised(1, 0), revised(1, 1), newer, revised(1, 2), revised(1, 0)} {
+		deliver(t, x, []*window.Window{w})
+	}
+	docs := all(t, x.Out)
+	if len(docs) != 1 {
+		t.Fatalf("%d documents, want one", len(docs))
+	}
+	if m := fields(docs[0]); m["_id"] != "a" || m["seq"] != int64(2) || m["revision"] != int64(1) {
+		t.Errorf("got %v", m)
+	}
+}
+
+// deliver writes windows until they are there: what another writer came between is to be tried again.
+func deliver(t *testing.T, x *Target, windows []*window.Window) {
+	g := x.sink.Group(sinktest.Stream, sinktest.Pipeline, sinktest.Shard)
+	for _, w := range windows {
+		g.Add(sinktest.Now, w)
+	}
+	for try := 0; ; try++ {
+		if err := g.Deliver(t.Context()); err == nil {
+			return
+		} else if try == 100 {
+			t.Error(err)
+			return
+		}
 	}
 }
 
