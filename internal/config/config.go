@@ -152,9 +152,6 @@ type Process struct {
 	Worker             string        `envconfig:"WORKER" derived:"<host name>-<process id>" desc:"name of this replica; no two replicas may have the same"`
 }
 
-// Later are the variables of process that this version does not offer.
-var later = []string{}
-
 // DeadOf is where dead letters of a kind of sink go: those that could not be processed, if DEAD_LETTER is of that kind,
 // and what is too large for the sink. Empty: that sink has no place of its own for them.
 func (c *Config) DeadOf(kind string) string {

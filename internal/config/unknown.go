@@ -48,19 +48,14 @@ func unknown(environ []string, p Program, problem func(Problem), warn func(strin
 	for _, v := range Variables(ProgramBoth) {
 		names = append(names, v.Name)
 	}
-	known := append(slices.Clone(names), later...)
 	slices.Sort(environ)
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
 		switch {
 		case value == "" || slices.Contains(names, name):
-		case slices.Contains(later, name):
-			if p&ProgramProcess != 0 {
-				problem(Problem{Variable: name, Reason: "is not supported yet by this version: unset it"})
-			}
 		case serviceLink.MatchString(name) || strings.HasSuffix(name, "_PORT") && strings.Contains(value, "://"):
 		default:
-			meant := didYouMean(name, known)
+			meant := didYouMean(name, names)
 			switch {
 			case hasPrefix(name, own) && meant == "":
 				problem(Problem{Variable: name, Reason: "is not a variable of Windrow: -h lists them"})

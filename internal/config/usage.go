@@ -101,8 +101,7 @@ func Markdown(w io.Writer) {
 
 Windrow's programs are configured by environment variables and nothing else. A program checks all of them when it starts,
 reports everything that is wrong at once, and ends with exit code 2. It does not ignore what it does not know: a misspelt
-variable is an error, and so is one that this version does not offer yet. Programs may share one environment: each takes
-its own variables and tolerates the others'. `+"`-h`"+` prints the tables below.
+variable is an error. Programs may share one environment: each takes its own variables and tolerates the others'. `+"`-h`"+` prints the tables below.
 
 `+notation+`
 
@@ -135,13 +134,6 @@ its own variables and tolerates the others'. `+"`-h`"+` prints the tables below.
 		}
 		fmt.Fprintln(w)
 	}
-	if len(later) == 0 {
-		return
-	}
-	fmt.Fprintf(w, `## Not yet offered
-
-These belong to later versions. A process that finds one of them set refuses to start: %s.
-`, "`"+strings.Join(later, "`, `")+"`")
 }
 
 // escape keeps text from being taken for Markdown's own signs.
