@@ -489,7 +489,7 @@ func TestWrongValues(t *testing.T) {
 		"process.replica":                 {3, "additional properties 'replica' not allowed"},
 		"process.replicas":                {"3", "got string, want integer"},
 		"process.config.WINDOW_SIZ":       {3, "additional properties 'WINDOW_SIZ' not allowed"},
-		"process.config.ALLOWED_LATENESS": {3, "additional properties 'ALLOWED_LATENESS' not allowed"},
+		"process.config.ALLOWED_LATENESS": {3, "got number, want null or string"},
 		"process.config.WINDOW_SLIDE":     {"3 s", "does not match pattern"},
 		"process.config.KAFKA_TOPICS":     {"x", "additional properties 'KAFKA_TOPICS' not allowed"},
 		"process.config.SINK":             {"kafka,file", "does not match pattern"},
