@@ -124,9 +124,7 @@ func TestUntilCaughtUpWaitsForTheHandler(t *testing.T) {
 		}
 	})
 	await.True(t, "the handler is missed", func() bool { return c.get("handler") != nil })
-	if c.get("caught up") == nil {
-		t.Error("no condition says what is left to do")
-	}
+	await.True(t, "a condition says what is left to do", func() bool { return c.get("caught up") != nil })
 	away.Store(false)
 	a.wait()
 	if did, want := a.Summary(), (Summary{Records: 40, Windows: 4, Dead: 1}); did != want {
