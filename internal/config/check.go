@@ -157,7 +157,7 @@ func (k checker) process() {
 		k.bad("HANDLER_BATCH", strconv.Itoa(k.HandlerBatch), "has no effect without HANDLER_URL: a handler in Go is given one window at a time")
 	}
 	if k.Emitter != "" && !k.failed["STREAM"] && !k.failed["PIPELINE"] && !k.anyFailed("WINDOW_SIZE", "WINDOW_INTERVAL", "WINDOW_TIMEOUT",
-		"WINDOW_BYTES", "MAX_KEYS", "KEY_TIMEOUT", "DEDUPE_WITHIN", "DEDUPE_MAX", "WINDOW_SLIDE", "WINDOW_GAP", "WINDOW_MAX_LENGTH", "WINDOW_CALENDAR", "WINDOW_OFFSET", "ALLOWED_LATENESS", "EMIT_EARLY", "WATERMARK_DELAY", "WATERMARK_IDLE", "MAX_FUTURE", "LATE", "BAD_FIELD") {
+		"WINDOW_BYTES", "MAX_KEYS", "KEY_TIMEOUT", "DEDUPE_WITHIN", "DEDUPE_MAX", "WINDOW_SLIDE", "WINDOW_GAP", "WINDOW_MAX_LENGTH", "WINDOW_CALENDAR", "WINDOW_OFFSET", "ALLOWED_LATENESS", "EMIT_EARLY", "CATCH_UP", "WATERMARK_DELAY", "WATERMARK_IDLE", "MAX_FUTURE", "LATE", "BAD_FIELD") {
 		for _, err := range k.Window().Validate() {
 			k.add(Problem{Reason: err.Error()})
 		}

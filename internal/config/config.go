@@ -104,7 +104,8 @@ type Process struct {
 	MaxKeys         int           `envconfig:"MAX_KEYS" default:"0" min:"0" desc:"keys of a shard that may have open windows: for one more, the window of the key that got a record the longest ago is emitted early; 0: STATE_MAX_BYTES alone bounds them"`
 	KeyTimeout      time.Duration `envconfig:"KEY_TIMEOUT" min:"1ms" desc:"emit what waits for a key that nothing came for so long (count, bytes, state, expr, your own); unset: it waits"`
 	OrderBy         string        `envconfig:"ORDER_BY" desc:"field that the records of a window are put in order by, and asc or desc, as in temperature desc; unset: as they came"`
-	EmitEmpty       bool          `envconfig:"EMIT_EMPTY" default:"false" desc:"whether time windows without records are emitted"`
+	EmitEmpty       bool          `envconfig:"EMIT_EMPTY" default:"false" desc:"whether windows without records are emitted (fixed, relaxed, tumbling)"`
+	CatchUp         string        `envconfig:"CATCH_UP" derived:"all" choice:"all,merge,skip-empty" desc:"what comes of intervals that are over all at once, as after a downtime (fixed, relaxed, tumbling): each window, or all that is overdue in one (fixed), or each that has records (with EMIT_EMPTY)"`
 
 	Filter       string        `envconfig:"FILTER" desc:"expression that says whether a record is wanted, as in value.temperature > 20; unset: all are"`
 	Map          string        `envconfig:"MAP" desc:"expression that makes the new value of a record, after FILTER and before all else, as in {id: value.id, celsius: (value.f - 32) / 1.8}; unset: it stays as it came"`
@@ -213,6 +214,7 @@ func (c *Config) Window() window.Settings {
 		Timeout:       c.WindowTimeout,
 		Key:           c.WindowKey,
 		EmitEmpty:     c.EmitEmpty,
+		CatchUp:       c.CatchUp,
 		StateMaxBytes: int64(c.StateMaxBytes),
 
 		Bytes: int64(c.WindowBytes), When: c.WindowWhen, Open: c.WindowOpen, Slide: c.WindowSlide.Time, SlideSize: c.WindowSlide.Records,

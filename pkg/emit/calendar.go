@@ -24,13 +24,15 @@ type calendar struct {
 	unit   Calendar
 	zone   *time.Location
 	offset int64 // milliseconds
+	empty  bool  // empty windows are asked for
 }
 
 // NewCalendar makes the strategy `tumbling` for a unit of the calendar in a time zone. Windows begin offset (whole
 // milliseconds) after the unit does, by the clocks of the zone: with 6h a day lasts from 06:00 to 06:00, also when the
-// clocks are changed. A day is 23 or 25 hours long then, and an hour what is left of it.
-func NewCalendar(unit Calendar, zone *time.Location, offset time.Duration) Strategy {
-	return &calendar{unit: unit, zone: zone, offset: offset.Milliseconds()}
+// clocks are changed. A day is 23 or 25 hours long then, and an hour what is left of it. With empty, a unit in which nothing
+// happened gives an empty window.
+func NewCalendar(unit Calendar, zone *time.Location, offset time.Duration, empty bool) Strategy {
+	return &calendar{unit: unit, zone: zone, offset: offset.Milliseconds(), empty: empty}
 }
 
 func (c *calendar) Traits() Traits { return Traits{Event: true, Turns: true} }
@@ -60,6 +62,14 @@ func (c *calendar) Span(ms int64) (start, end int64) {
 }
 
 func (c *calendar) Before(start int64) (s, e int64) { return c.Span(start - 1) }
+
+func (c *calendar) Empty(last, until int64) (start, end int64, ok bool) {
+	if !c.empty {
+		return 0, 0, false
+	}
+	_, end = c.Span(last)
+	return last, end, end <= until
+}
 
 // hour is a whole hour by the zone's clocks, or, when they are changed by less, what is left of it.
 func (c *calendar) hour(ms int64) (start, end int64) {

@@ -47,7 +47,7 @@ func TestCalendarWindows(t *testing.T) {
 				}
 				return at.UnixMilli()
 			}
-			start, end := emit.NewCalendar(c.unit, zone(t, c.zone), c.offset).Span(ms(c.at))
+			start, end := emit.NewCalendar(c.unit, zone(t, c.zone), c.offset, false).Span(ms(c.at))
 			if start != ms(c.start) || end != ms(c.until) {
 				t.Errorf("%s to %s, want %s to %s", time.UnixMilli(start).UTC(), time.UnixMilli(end).UTC(), c.start, c.until)
 			}
@@ -61,7 +61,7 @@ func TestIntervalsLieEndToEnd(t *testing.T) {
 	for _, name := range []string{"UTC", "Europe/Berlin", "America/Sao_Paulo", "America/Havana", "Australia/Lord_Howe", "Asia/Kolkata", "Pacific/Apia", "Africa/Cairo"} {
 		for _, unit := range []emit.Calendar{emit.Hour, emit.Day, emit.Week, emit.Month} {
 			for _, offset := range []time.Duration{0, 30 * time.Minute, 150 * time.Minute, -45 * time.Minute} {
-				s := emit.NewCalendar(unit, zone(t, name), offset)
+				s := emit.NewCalendar(unit, zone(t, name), offset, false)
 				for range 300 {
 					ms := rng.Int64N(3_000_000_000_000) - 500_000_000_000
 					start, end := s.Span(ms)

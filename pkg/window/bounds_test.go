@@ -168,6 +168,7 @@ func TestBoundsWithin(t *testing.T) {
 		{Emitter: "fixed", Interval: time.Second, Size: 3, EmitEmpty: true},
 		{Emitter: "fixed", Interval: time.Second, Bytes: 500, Key: "@key"},
 		{Emitter: "relaxed", Interval: time.Second, Size: 4, EmitEmpty: true},
+		{Emitter: "tumbling", Interval: 200 * time.Millisecond, Size: 2, EmitEmpty: true, Late: "next"},
 		{Emitter: "relaxed", Interval: time.Second, Size: 4, Timeout: 300 * time.Millisecond, Key: "@key"},
 		{Emitter: "tumbling", Interval: 200 * time.Millisecond, Size: 2, Late: "next"},
 		{Emitter: "tumbling", Interval: 200 * time.Millisecond, Size: 2, When: "offset % 3 == 0", Late: "next", Key: "@key"},

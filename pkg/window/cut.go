@@ -85,8 +85,7 @@ func (m *Machine) empty(q *queue) {
 	m.records -= q.kept
 	m.bytes -= q.bytes
 	m.arena.drop(q.live)
-	clear(q.Records)
-	q.Records, *q.holding = q.Records[:0], holding{turns: q.turns[:0]}
+	q.clear()
 }
 
 // complete emits q's window, which the last record to come has closed.
@@ -180,8 +179,11 @@ func (m *Machine) leave(q *queue, marks []bool) {
 func (m *Machine) emitEmpty(until int64) bool {
 	for {
 		start, end, ok := m.strategy.Empty(m.last, until)
-		if !ok {
+		if !ok || m.s.CatchUp == CatchUpSkipEmpty && m.passOver(end, until) {
 			return true
+		}
+		if m.s.CatchUp == CatchUpMerge {
+			end, _ = m.strategy.Span(until)
 		}
 		if m.empties == 0 {
 			return false

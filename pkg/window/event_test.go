@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,13 +80,15 @@ func TestEventTimeReference(t *testing.T) {
 	for _, s := range []window.Settings{
 		{Emitter: "tumbling", Interval: 700 * time.Millisecond, MaxFuture: 2 * time.Second},
 		{Emitter: "tumbling", Interval: 300 * time.Millisecond, Offset: -50 * time.Millisecond, WatermarkDelay: 400 * time.Millisecond, WatermarkIdle: time.Second, MaxFuture: time.Second, Key: "@key", Late: "drop"},
+		{Emitter: "tumbling", Interval: 70 * time.Millisecond, WatermarkDelay: 400 * time.Millisecond, MaxFuture: time.Second, EmitEmpty: true},
+		{Emitter: "tumbling", Interval: 30 * time.Millisecond, WatermarkIdle: time.Second, MaxFuture: 2 * time.Second, EmitEmpty: true, EmitEarly: time.Second, Late: "next"},
 		{Emitter: "sliding", Interval: time.Second, Slide: 300 * time.Millisecond, WatermarkIdle: 5 * time.Second, MaxFuture: time.Second, Key: "@key", Late: "next"},
 		{Emitter: "sliding", Interval: 900 * time.Millisecond, Slide: 300 * time.Millisecond, WatermarkDelay: time.Second, Late: "drop"},
 		{Emitter: "session", Gap: 150 * time.Millisecond, MaxFuture: 2 * time.Second, Late: "drop", WatermarkDelay: 300 * time.Millisecond},
 		{Emitter: "session", Gap: 300 * time.Millisecond, WatermarkDelay: 600 * time.Millisecond, WatermarkIdle: time.Second, MaxFuture: time.Second, Key: "@key", Late: "next"},
 		{Emitter: "session", Gap: 200 * time.Millisecond, MaxLength: 500 * time.Millisecond, WatermarkDelay: 900 * time.Millisecond, MaxFuture: time.Second, Key: "@key", Late: "drop"},
 	} {
-		t.Run(fmt.Sprint(s.Emitter, s.Late, s.Key, s.MaxLength), func(t *testing.T) {
+		t.Run(fmt.Sprint(s.Emitter, s.Late, s.Key, s.MaxLength, s.EmitEmpty), func(t *testing.T) {
 			eachSeed(t, func(t *testing.T, seed uint64) { eventTimes(t, seed, s) })
 		})
 	}
@@ -112,6 +115,7 @@ func byHand(s window.Settings) reference {
 type grid struct {
 	s    window.Settings
 	open map[pane][]record.Record
+	next int64 // with EMIT_EMPTY: start of the next window; 0: none has closed
 }
 
 func (g *grid) place(r record.Record, at, watermark int64) bool {
@@ -130,10 +134,23 @@ func (g *grid) place(r record.Record, at, watermark int64) bool {
 }
 
 func (g *grid) closed(watermark int64) (lines model) {
+	first := int64(math.MaxInt64)
 	for p, records := range g.open {
 		if p.end <= watermark {
+			first = min(first, p.start)
 			lines = append(lines, line(p.key, p.start, p.end, records))
 			delete(g.open, p)
+		}
+	}
+	if !g.s.EmitEmpty || g.next == 0 && len(lines) == 0 {
+		return lines
+	}
+	filled := lines
+	for start := cmp.Or(g.next, first); start+g.s.Interval.Milliseconds() <= watermark; start = g.next {
+		g.next = start + g.s.Interval.Milliseconds()
+		empty := line("", start, g.next, nil)
+		if !slices.ContainsFunc(filled, func(l string) bool { return strings.HasPrefix(l, empty) }) {
+			lines = append(lines, empty)
 		}
 	}
 	return lines

@@ -38,6 +38,13 @@ func (m *Machine) fold(q *queue, r *record.Record) {
 	m.records++
 }
 
+// mergeStates lets what the records of a queue have come to be part of another's: before its own, or after.
+func (m *Machine) mergeStates(into, from *queue, before bool) {
+	m.bytes += int64(m.states.Merge(into.state, from.state, before)) - int64(m.states.Grown(from.state))
+	into.Folded += from.Folded
+	m.states.Free(from.state)
+}
+
 // unfold forgets what the records of q have come to.
 func (m *Machine) unfold(q *queue) {
 	m.bytes -= int64(m.states.Grown(q.state))

@@ -33,6 +33,8 @@ func TestAggregatesAreThoseOfTheRecords(t *testing.T) {
 		{Emitter: "session", Gap: 20 * time.Millisecond, AllowedLateness: 300 * time.Millisecond, WatermarkDelay: 500 * time.Millisecond, EmitEarly: 300 * time.Millisecond, Late: "drop"},
 		{Emitter: "sliding", Interval: 40 * time.Millisecond, Slide: 15 * time.Millisecond, AllowedLateness: 400 * time.Millisecond, Key: "@key", Late: "drop"},
 		{Emitter: "fixed", Interval: time.Second, EmitEmpty: true, EmitEarly: 200 * time.Millisecond},
+		{Emitter: "fixed", Interval: 100 * time.Millisecond, Key: "@key", CatchUp: "merge"},
+		{Emitter: "tumbling", Interval: 40 * time.Millisecond, EmitEmpty: true, CatchUp: "skip-empty", Late: "drop"},
 		{Emitter: "expr", Query: "take(records, 3)", Ready: "len(window) == 3", Key: "@key"},
 	} {
 		t.Run(s.Emitter+s.Key, func(t *testing.T) {

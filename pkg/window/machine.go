@@ -48,7 +48,7 @@ type Machine struct {
 	print    uint64 // of settings and shard
 
 	// The state.
-	begun   bool    // the first Step is over: last means something
+	begun   bool    // last means something
 	now     int64   // of the last Step
 	last    int64   // end of the last interval that was closed
 	seq     int64   // number of the next window
@@ -72,6 +72,7 @@ type Machine struct {
 	// What a Step works with.
 	out      Out
 	at       int64          // its now
+	looked   int64          // the time, as it decides on what is due, after the Step before
 	bound    int64          // records count as received no earlier
 	original *record.Record // what is taken in, before MAP
 	calls    int            // of out
@@ -294,22 +295,28 @@ func (m *Machine) Deadline() int64 {
 		return max(m.now, 1)
 	}
 	deadline := m.previews()
-	if q := m.due.first(); q != nil {
-		due := q.Due
-		if m.traits.Event {
-			due = m.mark.reaches(due)
-		}
-		if deadline == 0 || due != 0 && due < deadline {
-			deadline = due
+	sooner := func(at int64) {
+		if at > 0 && (deadline == 0 || at < deadline) {
+			deadline = at
 		}
 	}
-	if _, since := m.idle(m.now); since > 0 && (deadline == 0 || since < deadline) {
-		deadline = since
+	if q := m.due.first(); q != nil {
+		sooner(m.reached(q.Due))
+	}
+	if _, since := m.idle(m.now); since > 0 {
+		sooner(since)
 	}
 	if m.begun && m.s.EmitEmpty {
-		if _, end := m.strategy.Span(m.last); deadline == 0 || end < deadline {
-			deadline = end
-		}
+		_, end := m.strategy.Span(m.last)
+		sooner(m.reached(end))
 	}
 	return deadline
+}
+
+// reached is when time alone comes to the moment by what decides on what is due, see time; 0: it does not.
+func (m *Machine) reached(moment int64) int64 {
+	if m.traits.Event {
+		return m.mark.reaches(moment)
+	}
+	return moment
 }

@@ -62,6 +62,12 @@ func (q *queue) date(at int64) {
 	}
 }
 
+// clear forgets the records.
+func (q *queue) clear() {
+	clear(q.Records)
+	q.Records, *q.holding = q.Records[:0], holding{turns: q.turns[:0]}
+}
+
 // cost is what a record that waits takes of the state's bound, in bytes.
 func cost(r *record.Record) int64 { return int64(r.Size()) + recordCost }
 

@@ -197,6 +197,8 @@ func (b *block) set(line string) (err error) {
 			s.DedupeMax, err = strconv.Atoi(value)
 		case "empty":
 			s.EmitEmpty, err = strconv.ParseBool(value)
+		case "catch-up":
+			s.CatchUp = value
 		case "max":
 			s.StateMaxBytes, err = strconv.ParseInt(value, 10, 64)
 		default:

@@ -126,17 +126,14 @@ func (m *Machine) merge(q, next *queue) *queue {
 	into.Since = min(into.Since, from.Since)
 	m.adopt(into, from)
 	if m.folds {
-		m.bytes += int64(m.states.Merge(into.state, from.state, from == q)) - int64(m.states.Grown(from.state))
-		into.Folded += from.Folded
-		m.states.Free(from.state)
+		m.mergeStates(into, from, from == q)
 	} else {
 		into.merge(from)
 		if from.touched > 0 && into.touched == 0 {
 			m.touched = append(m.touched, into)
 			into.touched = int32(len(m.touched))
 		}
-		clear(from.Records)
-		from.Records, *from.holding = from.Records[:0], holding{turns: from.turns[:0]}
+		from.clear()
 	}
 	m.end(from)
 	return into

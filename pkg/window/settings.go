@@ -37,6 +37,7 @@ type Settings struct {
 	Gap           time.Duration `json:"gap,omitempty"`           // WINDOW_GAP
 	MaxLength     time.Duration `json:"maxLength,omitempty"`     // WINDOW_MAX_LENGTH; 0: no bound
 	EmitEmpty     bool          `json:"emitEmpty,omitempty"`     // EMIT_EMPTY
+	CatchUp       string        `json:"catchUp,omitempty"`       // CATCH_UP; "": all
 	StateMaxBytes int64         `json:"stateMaxBytes,omitempty"` // STATE_MAX_BYTES; 0: no bound
 
 	// Of emitters by event time.
@@ -94,7 +95,10 @@ func (s Settings) Validate() []error {
 		c.bounds("WINDOW_SIZE", "WINDOW_BYTES", "WINDOW_WHEN", "WINDOW_INTERVAL", "WINDOW_TIMEOUT", "EMIT_EMPTY")
 	case emit.NameTumbling:
 		c.intervals()
-		c.bounds("WINDOW_SIZE", "WINDOW_BYTES", "WINDOW_WHEN", "WINDOW_INTERVAL")
+		c.bounds("WINDOW_SIZE", "WINDOW_BYTES", "WINDOW_WHEN", "WINDOW_INTERVAL", "EMIT_EMPTY")
+		if s.EmitEmpty && s.AllowedLateness > 0 {
+			c.add("EMIT_EMPTY=true conflicts with ALLOWED_LATENESS=%v: what comes late for an empty window would make another one; unset one of them", s.AllowedLateness)
+		}
 	case emit.NameSliding:
 		c.intervals()
 		c.bounds("WINDOW_INTERVAL", "WINDOW_SLIDE")
@@ -134,6 +138,7 @@ func (s Settings) Validate() []error {
 	default:
 		c.refuse("EMIT_EARLY", true, s.EmitEarly)
 	}
+	c.catchUp()
 	c.expressions()
 	c.orderBy()
 	c.dedupe()
@@ -392,10 +397,10 @@ func (s Settings) strategy() emit.Strategy {
 		return emit.Within(emit.NewRelaxed(s.Interval, s.EmitEmpty), b)
 	case emit.NameTumbling:
 		if s.Calendar == "" {
-			return emit.Within(emit.NewTumbling(s.Interval, s.Offset), b)
+			return emit.Within(emit.NewTumbling(s.Interval, s.Offset, s.EmitEmpty), b)
 		}
 		zone, _ := s.zone()
-		return emit.Within(emit.NewCalendar(s.Calendar, zone, s.Offset), b)
+		return emit.Within(emit.NewCalendar(s.Calendar, zone, s.Offset, s.EmitEmpty), b)
 	case emit.NameSliding:
 		return emit.NewSliding(s.Interval, s.Slide, s.Offset)
 	case emit.NameSession:

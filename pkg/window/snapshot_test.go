@@ -18,6 +18,8 @@ var snapshotSettings = []window.Settings{
 	{Emitter: "count", Size: 5, Key: "@key", Timeout: time.Second},
 	{Emitter: "fixed", Interval: time.Second, EmitEmpty: true, StateMaxBytes: 600},
 	{Emitter: "fixed", Interval: time.Second, Key: "@key"},
+	{Emitter: "fixed", Interval: 100 * time.Millisecond, CatchUp: "merge", Aggregate: "count()"},
+	{Emitter: "tumbling", Interval: time.Millisecond, EmitEmpty: true, CatchUp: "skip-empty"},
 	{Emitter: "relaxed", Interval: time.Second, EmitEmpty: true},
 	{Emitter: "sorted"},
 	{Emitter: "tumbling", Interval: time.Second, Key: "@key", WatermarkIdle: time.Second, MaxFuture: time.Second},

@@ -11,6 +11,7 @@ import (
 // Step takes one decision: at the time now (Unix milliseconds, never before the last one) these records were read. The
 // records are valid until Step returns; what must wait is copied. It returns the number of calls of out.
 func (m *Machine) Step(now int64, records iter.Seq[*record.Record], out Out) int {
+	m.looked = m.time(m.now)
 	m.at = max(now, m.now)
 	m.out, m.calls, m.empties = out, 0, maxEmpty
 	preview := m.previewDue()
@@ -317,17 +318,20 @@ func (m *Machine) close() {
 	if !m.begun {
 		m.start()
 	}
+	if m.s.CatchUp == CatchUpMerge {
+		m.mergeOverdue()
+	}
 	for {
 		q := m.due.first()
-		if q != nil && q.Due > m.time() {
+		if q != nil && q.Due > m.time(m.at) {
 			q = nil
 		}
 		if idle, since := m.idle(m.at); idle != nil && (q == nil || since < q.Due) {
 			m.emitAll(idle, emit.Idle)
 			continue
 		}
-		if m.s.EmitEmpty {
-			until := m.at
+		if m.s.EmitEmpty && m.begun {
+			until := m.time(m.at)
 			if q != nil {
 				until = q.Start
 			}
@@ -347,21 +351,27 @@ func (m *Machine) close() {
 	}
 }
 
-// time is what decides on what is due.
-func (m *Machine) time() int64 {
+// time is what decides on what is due at a moment.
+func (m *Machine) time(at int64) int64 {
 	if m.traits.Event {
 		return m.mark.value
 	}
-	return m.at
+	return at
 }
 
-// start lets the first interval be the one of the first Step, or of the first record received.
+// start lets the first interval be the one of the first Step, or of the first record received, or by event time that of
+// the first window that closes.
 func (m *Machine) start() {
-	m.begun = true
-	at := m.at
-	if q := m.due.first(); q != nil && m.traits.Received {
+	at, q := m.at, m.due.first()
+	switch {
+	case m.traits.Event && (q == nil || q.Due > m.time(m.at)):
+		return // a record of an earlier one may come yet
+	case m.traits.Event:
+		at = q.Start
+	case m.traits.Received && q != nil:
 		at = min(at, q.Start)
 	}
+	m.begun = true
 	m.last, _ = m.strategy.Span(at)
 }
 

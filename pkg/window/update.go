@@ -81,7 +81,7 @@ func (m *Machine) preview() {
 
 // previewDue reports whether the Step comes to a moment at which open windows are emitted: a multiple of EMIT_EARLY.
 func (m *Machine) previewDue() bool {
-	return m.early > 0 && m.begun && m.at-m.at%m.early > m.now-m.now%m.early
+	return m.early > 0 && m.now > 0 && m.at-m.at%m.early > m.now-m.now%m.early
 }
 
 // previews is when that is the next time; 0: never.
