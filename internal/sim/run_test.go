@@ -294,14 +294,13 @@ func (w *world) appendDirect() {
 	})
 }
 
-// conditions fail the run when a loss is reported: there is none. Only where there is retention may a worker say so: one
-// that was superseded while it waited finds gone what its successor has processed.
+// conditions fail the run when a loss is reported: there is none.
 type conditions struct{ w *world }
 
 func (c conditions) Warn(name string, err error) { c.Set(name, err) }
 
 func (c conditions) Set(name string, err error) {
-	if err == nil || name != "source-lost" && !(strings.HasPrefix(name, "data ") && c.w.plan.retain == 0) {
+	if err == nil || name != "source-lost" && !strings.HasPrefix(name, "data ") {
 		return
 	}
 	c.w.mu.Lock()

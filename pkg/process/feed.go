@@ -94,7 +94,7 @@ type feed struct {
 	refill refiller
 	log    *zap.Logger
 	id     func(ctx context.Context, lane string) source.ID // of the topic that a lane holds
-	lost   func(lane string, from, to int64)                // told of records that are nowhere any more
+	gone   gone
 
 	lanes   []*lane // sorted: the order in which a step takes them is part of what a replay must repeat
 	count   int     // entries a read asks for
@@ -317,7 +317,9 @@ func (f *feed) refillOne(ctx context.Context, l *lane, now int64) (err error) {
 		if lost != nil {
 			to = min(max(lost.To, l.read), l.refillTo)
 		}
-		f.lost(l.name, l.read, to)
+		if to, err = f.gone(l.name, l.read, to); err != nil {
+			return err
+		}
 		f.losses++
 		l.read = to
 		f.skipped(l)

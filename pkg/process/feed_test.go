@@ -116,7 +116,7 @@ func newFeed(t *testing.T) (*feed, *fakeBuffer, *fakeSource) {
 	b := &fakeBuffer{name: "t/0", lane: &fakeLane{}}
 	src := &fakeSource{f: b}
 	f := &feed{reader: b, refill: src, log: zap.NewNop(), count: firstCount, clock: &clock{},
-		lost: func(string, int64, int64) {}, id: func(context.Context, string) source.ID { return source.ID{} },
+		gone: func(_ string, _, to int64) (int64, error) { return to, nil }, id: func(context.Context, string) source.ID { return source.ID{} },
 		undec: func(r *record.Record, err error) { t.Errorf("undecodable at %d: %v", r.Offset, err) }}
 	if err := f.add("t/0", 0, true); err != nil {
 		t.Fatal(err)
@@ -218,7 +218,10 @@ func TestFeedReplaysAcrossEntryBorders(t *testing.T) {
 func TestFeedSaysWhatIsLost(t *testing.T) {
 	f, b, src := newFeed(t)
 	var lost [][2]int64
-	f.lost = func(_ string, from, to int64) { lost = append(lost, [2]int64{from, to}) }
+	f.gone = func(_ string, from, to int64) (int64, error) {
+		lost = append(lost, [2]int64{from, to})
+		return to, nil
+	}
 	b.lane.tail = 10
 	src.start = 6
 	b.append(4)
@@ -298,7 +301,10 @@ func TestReplayPassesOverWhatWasProcessed(t *testing.T) {
 	for _, name := range []string{"t/0", buffer.DirectLane} {
 		f, b, src := newFeed(t)
 		f.lanes, f.keep = nil, true
-		f.lost = func(lane string, from, to int64) { t.Errorf("lane %s: [%d, %d) is said to be lost", lane, from, to) }
+		f.gone = func(lane string, from, to int64) (int64, error) {
+			t.Errorf("lane %s: [%d, %d) is said to be lost", lane, from, to)
+			return to, nil
+		}
 		b.name = name
 		for range 5 * firstCount {
 			b.append(3)

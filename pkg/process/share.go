@@ -24,7 +24,8 @@ type slot struct {
 	end     chan struct{}      // closed: the run's goal is reached for the shard
 	endOnce sync.Once
 	stopped bool
-	settled bool // something was committed since the lease was taken
+	settled bool             // something was committed since the lease was taken
+	missed  map[string]piece // by lane: what an owner before found to be gone; the owner's
 
 	mu    sync.Mutex
 	lanes []string

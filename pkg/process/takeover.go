@@ -27,8 +27,8 @@ var (
 
 // takeover makes an owner of the shard, by the same path whatever happened before: fence, read the journal back, replay
 // its decisions, go on after the last. The shard's lease must be held.
-func (w *Worker) takeover(ctx context.Context, name string, lanes []string) (o *owner, err error) {
-	begin := time.Now()
+func (w *Worker) takeover(ctx context.Context, s *slot) (o *owner, err error) {
+	begin, name, lanes := time.Now(), s.shard, s.known()
 	log := w.log.With(zap.String("shard", name))
 	marks, err := w.o.Buffer.Marks(ctx, name)
 	if err != nil {
@@ -66,7 +66,7 @@ func (w *Worker) takeover(ctx context.Context, name string, lanes []string) (o *
 	}
 	o.feed = &feed{
 		reader: w.o.Buffer.Reader(w.o.Settings.Pipeline, w.o.Name, name, nil),
-		refill: w.refill[stream.Isolation != "read_uncommitted"], log: log, lost: w.lost, id: func(ctx context.Context, lane string) source.ID { return w.topicOf(ctx, name, lane) }, count: firstCount, clock: &clock{},
+		refill: w.refill[stream.Isolation != "read_uncommitted"], log: log, gone: w.goneFrom(s), id: func(ctx context.Context, lane string) source.ID { return w.topicOf(ctx, name, lane) }, count: firstCount, clock: &clock{},
 		undec:  func(r *record.Record, err error) { o.reject(r, "undecodable", err) },
 		spread: spread,
 	}

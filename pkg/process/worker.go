@@ -13,7 +13,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -270,7 +269,7 @@ func (w *Worker) work(ctx context.Context, s *slot) error {
 func (w *Worker) own(ctx context.Context, s *slot) (progress bool, err error) {
 	ctx, cancel := context.WithCancel(ctx) // ends what the owner leaves behind: calls of the handler
 	defer cancel()
-	o, err := w.takeover(ctx, s.shard, s.known())
+	o, err := w.takeover(ctx, s)
 	if err != nil {
 		return false, err
 	}
@@ -294,6 +293,8 @@ func kind(err error) string {
 		return "journal-lost"
 	case errors.Is(err, errReplay):
 		return "replay"
+	case errors.Is(err, errGone):
+		return "gone"
 	}
 	return "other"
 }
@@ -334,14 +335,6 @@ func (w *Worker) deliver(ctx context.Context, shard string, g sink.Group) error 
 			return ctx.Err()
 		}
 	}
-}
-
-// lost says loudly that records are gone from the source before they were processed.
-func (w *Worker) lost(lane string, from, to int64) {
-	lostRecords.WithLabelValues(lane).Add(float64(to - from))
-	err := fmt.Errorf("DATA LOSS: the offsets %d to %d of lane %s are neither in the buffer nor in the source any more: the topic's retention is shorter than the pipeline was behind", from, to-1, lane)
-	w.o.Conditions.Set("data "+lane, err)
-	w.log.Error(err.Error())
 }
 
 // stepped keeps the gauges of a shard.
