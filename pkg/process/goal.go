@@ -188,7 +188,7 @@ func (g *goal) run(ctx context.Context) {
 	tick := time.NewTicker(pollGoal)
 	defer tick.Stop()
 	for {
-		left, err := g.look(ctx)
+		left, all, err := g.look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -199,7 +199,7 @@ func (g *goal) run(ctx context.Context) {
 			close(g.reached)
 			return
 		default:
-			g.w.o.Conditions.Set("caught up", fmt.Errorf("%d of %d shards are not done: %s", len(left), len(g.shards), strings.Join(left[:min(len(left), 3)], ", ")))
+			g.w.o.Conditions.Set("caught up", fmt.Errorf("%d of %d shards are not done: %s", len(left), all, strings.Join(left[:min(len(left), 3)], ", ")))
 		}
 		select {
 		case <-tick.C:
@@ -209,15 +209,16 @@ func (g *goal) run(ctx context.Context) {
 	}
 }
 
-// look returns the shards that are not done.
-func (g *goal) look(ctx context.Context) (left []string, err error) {
+// look returns the shards that are not done, of how many.
+func (g *goal) look(ctx context.Context) (left []string, all int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	lanes, err := g.w.o.Buffer.Shards(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	g.mu.Lock()
+	all = len(g.shards)
 	for shard, done := range g.shards {
 		if !done {
 			left = append(left, shard)
@@ -226,16 +227,16 @@ func (g *goal) look(ctx context.Context) (left []string, err error) {
 	g.mu.Unlock()
 	slices.Sort(left)
 	if len(left) == 0 {
-		return nil, nil
+		return nil, all, nil
 	}
 	leases, err := g.w.o.Buffer.Leases(ctx, g.w.o.Settings.Pipeline, left)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for _, shard := range left {
 		far, err := g.far(ctx, shard, lanes[shard])
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if !far {
 			continue
@@ -246,7 +247,7 @@ func (g *goal) look(ctx context.Context) (left []string, err error) {
 			g.done(shard, Summary{}) // by another worker
 		}
 	}
-	return left, nil
+	return left, all, nil
 }
 
 // far reports whether a shard's committed position is where its lanes ended, or behind it.
