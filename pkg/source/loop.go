@@ -52,9 +52,10 @@ func (a *answer) release() {
 
 const (
 	loopAhead = 2 // answers in memory
-	// fetchPace is the least time between two fetches that bring little: a busy trickle becomes a thousand fetches a
-	// second instead of one for each record.
-	fetchPace  = time.Millisecond
+	// fetchPace is the least time between two fetches that bring little: a busy trickle becomes 250 fetches a second
+	// instead of one for each record. Each costs an entry a partition, and all that Redis and the workers do for one: at
+	// 5,000 records a second a pace of 1 ms takes half as much processor time again.
+	fetchPace  = 4 * time.Millisecond
 	fetchSmall = 16 << 10
 	// fetchSlow is the most that pace grows to while a broker doesn't wait for data, as it should.
 	fetchSlow = 50 * time.Millisecond
