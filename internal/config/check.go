@@ -12,6 +12,7 @@ import (
 
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/expression"
 	"github.com/windrow-io/windrow/pkg/field"
 	"github.com/windrow-io/windrow/pkg/handler"
 	"github.com/windrow-io/windrow/pkg/source"
@@ -153,6 +154,7 @@ func (k checker) process() {
 			k.bad("HANDLER_URL", k.HandlerURL.String(), "%v", err)
 		}
 	}
+	k.value()
 	if k.HandlerURL == "" && k.HandlerBatch > 1 && !k.anyFailed("HANDLER_URL", "HANDLER_BATCH") {
 		k.bad("HANDLER_BATCH", strconv.Itoa(k.HandlerBatch), "has no effect without HANDLER_URL: a handler in Go is given one window at a time")
 	}
@@ -234,6 +236,22 @@ func (k checker) templates() {
 		if f.value != "" && k.Output == "records" {
 			k.bad(f.variable, f.value, "conflicts with OUTPUT=records: records keep the key and the headers that they came with")
 		}
+	}
+}
+
+// value checks OUTPUT_VALUE.
+func (k checker) value() {
+	if k.OutputValue == "" {
+		return
+	}
+	if _, err := expression.NewResult(k.OutputValue); err != nil {
+		k.bad("OUTPUT_VALUE", k.OutputValue, "is no expression of a window: %v", err)
+	}
+	if k.HandlerURL != "" {
+		k.bad("OUTPUT_VALUE", k.OutputValue, "conflicts with HANDLER_URL: its answer is what is written")
+	}
+	if k.Output != "window" && !k.failed["OUTPUT"] {
+		k.bad("OUTPUT_VALUE", k.OutputValue, "conflicts with OUTPUT=%s: it takes its place", k.Output)
 	}
 }
 

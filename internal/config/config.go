@@ -131,6 +131,7 @@ type Process struct {
 	OutputTopic      string `envconfig:"KAFKA_OUTPUT_TOPIC" desc:"topic that windows are written to (SINK=kafka)"`
 	OutputTopicName  string `envconfig:"OUTPUT_TOPIC" derived:"KAFKA_OUTPUT_TOPIC" desc:"template of the topics of windows, as in site.{{key}}; where it makes nothing, KAFKA_OUTPUT_TOPIC. Topics that are missing are made, at most 1,000 (SINK=kafka)"`
 	OutputKey        string `envconfig:"OUTPUT_KEY" derived:"the window's key" desc:"template of the keys of windows, as in {{stream}}/{{key}}; a key decides the partition in Kafka, and in MongoDB the document with MONGO_MODE=replace or merge (not with OUTPUT=records)"`
+	OutputValue      string `envconfig:"OUTPUT_VALUE" desc:"expression that makes what is written of a window, in place of OUTPUT, as in {device: key, last: data[-1].temperature}: text goes out as it is, all else as JSON, and nothing where it gives null (not with HANDLER_URL). See docs/HANDLERS.md"`
 	OutputHeaders    string `envconfig:"OUTPUT_HEADERS" desc:"headers of windows besides windrow's own, as name=template, comma separated, as in site={{key}}, day={{start.date}} (SINK=kafka, not with OUTPUT=records)"`
 	OutputBrokers    List   `envconfig:"KAFKA_OUTPUT_BROKERS" derived:"KAFKA_BROKERS" desc:"brokers of the cluster of the output and the journal, with the same TLS and SASL settings"`
 	MongoURL         URL    `envconfig:"MONGO_URL" secret:"true" desc:"MongoDB that windows are written to (SINK=mongo): mongodb:// or mongodb+srv://"`

@@ -1,5 +1,5 @@
-// Package expression runs the expressions that settings hold: FILTER and MAP, of one record, and those of EMITTER=expr, of
-// the records that wait. The language is that of github.com/expr-lang/expr.
+// Package expression runs the expressions that settings hold: FILTER and MAP, of one record, those of EMITTER=expr, of the
+// records that wait, and OUTPUT_VALUE, of a window. The language is that of github.com/expr-lang/expr.
 //
 // An expression sees a record as value (the JSON value, null if it is not JSON; whole numbers are integers), key, topic,
 // partition, offset, timestamp (Unix milliseconds) and headers. It is checked when it is compiled, and can't do anything but
@@ -95,6 +95,25 @@ func numbers(v any) any {
 		}
 	}
 	return v
+}
+
+// encoder encodes what expressions give as JSON.
+type encoder struct {
+	buffer bytes.Buffer
+	json   *json.Encoder
+}
+
+// encode returns v as JSON, valid until the next call. The error is an ErrFailed.
+func (e *encoder) encode(v any) ([]byte, error) {
+	if e.json == nil {
+		e.json = json.NewEncoder(&e.buffer)
+		e.json.SetEscapeHTML(false)
+	}
+	e.buffer.Reset()
+	if err := e.json.Encode(v); err != nil {
+		return nil, fmt.Errorf("%w: what it gives is beyond JSON: %w", ErrFailed, err)
+	}
+	return bytes.TrimSuffix(e.buffer.Bytes(), []byte("\n")), nil
 }
 
 // unfit are functions of the language that would not give the same everywhere and always.

@@ -3,6 +3,7 @@ package expression_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -195,6 +196,48 @@ func BenchmarkFilter(b *testing.B) {
 	for b.Loop() {
 		if wanted, err := f.Wanted(r); !wanted || err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+func TestResult(t *testing.T) {
+	for _, c := range []struct {
+		text      string
+		aggregate bool
+		want      any
+		err       error
+	}{
+		{`{device: key, last: data[-1].v, n: count}`, false, []byte(`{"device":"attic","last":3,"n":2}`), nil},
+		{`data`, false, []byte(`[{"s":"<&>","v":2.5},{"v":3}]`), nil},
+		{`sum(data, .v)`, false, []byte(`5.5`), nil},
+		{`map(records, .offset)`, false, []byte(`[7,7]`), nil},
+		{`{"": [id, stream, pipeline, shard, emitter, reason, seq, start, end, revision, final]}`, false,
+			[]byte(`{"":["i","s","p","t/3","count","timeout",4,1000,2000,1,true]}`), nil},
+		{`"key=" + key`, false, "key=attic", nil},
+		{`count > 2 ? data : nil`, false, nil, nil},
+		{`data.n`, true, []byte(`2`), nil},
+		{`len(records)`, true, []byte(`0`), nil},
+		{`sum(data, .x)`, false, nil, expression.ErrFailed},
+		{`1 / 0`, false, nil, expression.ErrFailed},
+	} {
+		x, err := expression.NewResult(c.text)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		records := []record.Record{*value(`{"v":2.5,"s":"<&>"}`), *value(`{"v":3}`)}
+		if c.aggregate {
+			records = []record.Record{{Value: []byte(`{"n":2}`)}}
+		}
+		got, err := x.Of(&expression.Window{ID: "i", Stream: "s", Pipeline: "p", Shard: "t/3", Emitter: "count", Reason: "timeout",
+			Key: "attic", Seq: 4, Start: 1000, End: 2000, Count: 2, Revision: 1, Final: true}, records, c.aggregate)
+		if !reflect.DeepEqual(got, c.want) || !errors.Is(err, c.err) {
+			t.Errorf("%s: %s %v, want %s %v", c.text, got, err, c.want, c.err)
+		}
+	}
+	for text, column := range map[string]string{`{n: cuont}`: "column 5: unknown name cuont; known are count, data", `now()`: "column 1: now can't be used"} {
+		if _, err := expression.NewResult(text); err == nil || !strings.Contains(err.Error(), column) {
+			t.Errorf("%s: %v, want %s", text, err, column)
 		}
 	}
 }

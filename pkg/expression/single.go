@@ -1,8 +1,6 @@
 package expression
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 
 	"github.com/expr-lang/expr"
@@ -17,8 +15,7 @@ type Single struct {
 	program *vm.Program
 	vm      vm.VM
 	env     Record
-	buffer  bytes.Buffer
-	encoder *json.Encoder
+	encoder encoder
 }
 
 // NewFilter compiles an expression that says whether a record is wanted. The error tells the column.
@@ -32,10 +29,7 @@ func newSingle(text string, options ...expr.Option) (*Single, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Single{program: program, vm: vm.VM{MemoryBudget: budget}}
-	s.encoder = json.NewEncoder(&s.buffer)
-	s.encoder.SetEscapeHTML(false)
-	return s, nil
+	return &Single{program: program, vm: vm.VM{MemoryBudget: budget}}, nil
 }
 
 // run computes the expression for r.
@@ -71,9 +65,6 @@ func (s *Single) AppendValue(dst []byte, r *record.Record) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	s.buffer.Reset()
-	if err := s.encoder.Encode(result); err != nil {
-		return dst, fmt.Errorf("%w: what it gives is beyond JSON: %w", ErrFailed, err)
-	}
-	return append(dst, bytes.TrimSuffix(s.buffer.Bytes(), []byte("\n"))...), nil
+	text, err := s.encoder.encode(result)
+	return append(dst, text...), err
 }

@@ -128,7 +128,7 @@ func (c *calls) handle(ctx context.Context, outs []*out, before int) bool {
 		}
 		handlerErrors.Inc()
 		if attempt >= max(c.attempts, before+1) || errors.Is(err, errRefused) {
-			return c.lastly(ctx, outs, &sink.Dead{Reason: "handler", Err: err, Attempts: attempt,
+			return c.lastly(ctx, outs, &sink.Dead{Reason: refusalReason(err), Err: err, Attempts: attempt,
 				First: first.UnixMilli(), Last: time.Now().UnixMilli()})
 		}
 		var after time.Duration

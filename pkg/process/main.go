@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
 	"github.com/windrow-io/windrow/pkg/emit"
+	"github.com/windrow-io/windrow/pkg/expression"
 	"github.com/windrow-io/windrow/pkg/handler"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/sink"
@@ -110,6 +112,9 @@ func run(hard, work context.Context, e program.Env, h Handler, findGoal func(sou
 	}()
 	beat := e.Heartbeats.Start("worker", time.Minute)
 	defer beat.Stop()
+	if h, err = handlerOf(c, h); err != nil {
+		return did, err
+	}
 	service, err := newService(c)
 	if err != nil {
 		return did, err
@@ -141,6 +146,21 @@ func run(hard, work context.Context, e program.Env, h Handler, findGoal func(sou
 		did.Done = err == nil
 	}
 	return did, err
+}
+
+// handlerOf is the program's own handler, or that of OUTPUT_VALUE; nil if there is neither.
+func handlerOf(c *config.Config, own Handler) (Handler, error) {
+	if c.OutputValue == "" {
+		return own, nil
+	}
+	if own != nil {
+		return nil, errors.New("OUTPUT_VALUE makes what is written of windows, and so does this program's own handler: unset OUTPUT_VALUE")
+	}
+	x, err := expression.NewResult(c.OutputValue)
+	if err != nil {
+		return nil, fmt.Errorf("OUTPUT_VALUE: %w", err)
+	}
+	return valueOf(x), nil
 }
 
 // newService is the client of HANDLER_URL; nil if it is not set.

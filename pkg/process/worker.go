@@ -392,3 +392,11 @@ func rejectReason(err error) string {
 	}
 	return "rejected"
 }
+
+// refusalReason is the word for why a handler made nothing of a window.
+func refusalReason(err error) string {
+	if errors.Is(err, expression.ErrFailed) {
+		return "expression"
+	}
+	return "handler"
+}

@@ -21,6 +21,7 @@ import (
 	"github.com/windrow-io/windrow/internal/await"
 	"github.com/windrow-io/windrow/internal/wire"
 	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/expression"
 	"github.com/windrow-io/windrow/pkg/ingest"
 	"github.com/windrow-io/windrow/pkg/journal"
 	"github.com/windrow-io/windrow/pkg/sink/kafka"
@@ -443,6 +444,33 @@ func TestHandlerFailsAndRecovers(t *testing.T) {
 	if calls[3] != 3 || calls[5] != 3 || calls[7] != 1 {
 		t.Errorf("the handler was called %d, %d, %d times for the windows 3, 5, 7; want 3, 3, 1", calls[3], calls[5], calls[7])
 	}
+}
+
+// OUTPUT_VALUE: what an expression makes of a window is written, nothing where that is null, and what it can't be made of goes
+// to the dead letters.
+func TestOutputValue(t *testing.T) {
+	r := newRig(t, 1)
+	r.ingest()
+	x, err := expression.NewResult(`seq == 1 ? nil : seq == 2 ? data[0].missing + 1 : {Seq: seq, count: count, data: data}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := r.worker("a", window.Settings{Emitter: "count", Size: 10}, func(o *Options) { o.Handler = valueOf(x) })
+	r.produce(1, 0, 40)
+	ws := r.consume("out", func(ws []output) bool { return len(ws) == 2 })
+	if seqs, want := seqsOf(ws), []int64{0, 3}; !slices.Equal(seqs, want) {
+		t.Errorf("windows %v, want %v", seqs, want)
+	}
+	for _, w := range ws {
+		if len(w.Data) != 10 {
+			t.Errorf("window %d: %d values", w.Seq, len(w.Data))
+		}
+	}
+	dead := r.consume("out.dead", func(ws []output) bool { return len(ws) == 1 })
+	if dead[0].Reason != "expression" {
+		t.Errorf("the dead letter says %q", dead[0].Reason)
+	}
+	a.stop()
 }
 
 func TestRecordsThatAreNotJSON(t *testing.T) {
