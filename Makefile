@@ -8,6 +8,9 @@ GO            ?= go
 # Versions of the tools and servers that the tests use.
 STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KAFKA_VERSION ?= 4.3.1
+# What make bench gives to windrow bench.
+BENCH_ARGS     = $(if $(JOBS),--jobs $(JOBS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RECORDS),--records $(RECORDS)) \
+                 $(if $(COMPRESSION),--compression $(COMPRESSION)) $(if $(JSON),--json $(abspath $(JSON))) $(if $(PROFILE),--profile $(abspath $(PROFILE)))
 # How long make fuzz runs each test.
 FUZZTIME      ?= 10s
 
@@ -57,8 +60,8 @@ chaos: setup ## kill, pause, cut off, fill up and restart programs and servers u
 	$(GO) test -C e2e ./chaos -full -report $(CURDIR)/build/chaos -count 1 -timeout 90m -v
 
 .PHONY: bench
-bench: setup ## compare speed and memory with a bare loop over the same Kafka: 2,000,000 records
-	$(GO) test -C e2e ./bench -run '^$$' -bench . -benchtime 1x -timeout 60m -v
+bench: setup ## speed and memory next to a bare loop over the same Kafka: JOBS=count,keyed ROUNDS=5 RECORDS=100000 JSON=report.json
+	$(GO) test -C e2e ./bench -run '^$$' -bench . -benchtime 1x -timeout 0 -v -args -- $(BENCH_ARGS)
 
 .PHONY: demo
 demo: ## watch windows come, without any server: everything in one process

@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
-	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/windrow-io/windrow/internal/config"
 	"github.com/windrow-io/windrow/internal/replay"
@@ -153,24 +151,12 @@ func since(text string, now time.Time) (time.Time, error) {
 
 // connect says where the letters are and how the source's cluster is reached.
 func (c *deadCommand) connect() error {
-	in, err := c.config.Kafka()
+	common, err := kafkaOptions(&c.config.Common)
 	if err != nil {
 		return err
 	}
-	common := []kgo.Opt{kgo.ClientID("windrow-dead")}
-	if in.TLS != nil {
-		common = append(common, kgo.DialTLSConfig(in.TLS))
-	}
-	user, password := c.config.SASLUsername, string(c.config.SASLPassword)
-	switch c.config.SASLMechanism {
-	case "PLAIN":
-		common = append(common, kgo.SASL(plain.Auth{User: user, Pass: password}.AsMechanism()))
-	case "SCRAM-SHA-256":
-		common = append(common, kgo.SASL(scram.Auth{User: user, Pass: password}.AsSha256Mechanism()))
-	case "SCRAM-SHA-512":
-		common = append(common, kgo.SASL(scram.Auth{User: user, Pass: password}.AsSha512Mechanism()))
-	}
-	c.source = append([]kgo.Opt{kgo.SeedBrokers(in.Brokers...)}, common...)
+	common = append(common, kgo.ClientID("windrow-dead"))
+	c.source = append([]kgo.Opt{kgo.SeedBrokers(c.config.Brokers...)}, common...)
 	switch d := c.config.DeadLetter; d.Kind {
 	case "kafka":
 		out, err := c.config.OutputKafka()

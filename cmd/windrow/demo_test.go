@@ -62,3 +62,18 @@ func TestTally(t *testing.T) {
 		t.Error("a repeat counts as new")
 	}
 }
+
+func TestBenchNamesAllThatIsWrong(t *testing.T) {
+	for _, name := range []string{"REDIS_URL", "KAFKA_BROKERS", "MONGO_URL"} {
+		t.Setenv(name, "")
+	}
+	var out, errs bytes.Buffer
+	if code := benchmark([]string{"--jobs", "sums", "--rounds", "0", "now"}, &out, &errs); code != 2 {
+		t.Errorf("exit code %d, want 2", code)
+	}
+	for _, want := range []string{`"sums"`, "--rounds 0", "no further arguments", "KAFKA_BROKERS is required"} {
+		if !strings.Contains(errs.String(), want) {
+			t.Errorf("%s is not named in %q", want, errs.String())
+		}
+	}
+}

@@ -17,6 +17,8 @@ const usage = `windrow - mini-batches from Kafka, exactly once
                                           processed, committed and delivered
   windrow dead list|show|replay           dead letters: what could not be processed, and putting it back
                                           (windrow dead -h says more)
+  windrow bench                           speed and memory on your servers, next to a bare loop over the same Kafka
+                                          (windrow bench -h says more)
   windrow version
 `
 
@@ -33,6 +35,8 @@ func main() {
 		os.Exit(run(args, os.Stderr))
 	case "dead":
 		os.Exit(dead(args, os.Stdout, os.Stderr))
+	case "bench":
+		os.Exit(benchmark(args, os.Stdout, os.Stderr))
 	case "version", "-version", "--version":
 		fmt.Println(version())
 	case "help", "-h", "--help":

@@ -144,16 +144,6 @@ func (p *Program) CPU(t testing.TB) time.Duration {
 	return time.Duration(ticks) * time.Second / ticksPerSecond
 }
 
-// PeakMemory is the most memory that the program has had resident so far, in bytes.
-func (p *Program) PeakMemory(t testing.TB) int {
-	t.Helper()
-	n, err := p.command.memory("VmHWM:")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // Memory is what the program has resident now, in bytes; an error if it has ended.
 func (p *Program) Memory() (int, error) { return p.command.memory("VmRSS:") }
 

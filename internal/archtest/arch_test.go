@@ -25,7 +25,7 @@ var layers = [][]string{
 	{"pkg/window", "pkg/shard", "pkg/source", "pkg/journal"},
 	{"pkg/template"},
 	{"pkg/sink", "pkg/letter", "internal/config"},
-	{"pkg/sink/internal/envelope", "pkg/sink/sinktest", "internal/program", "internal/replay"},
+	{"pkg/sink/internal/envelope", "pkg/sink/sinktest", "internal/program", "internal/replay", "internal/bench"},
 	{"pkg/sink/kafka", "pkg/sink/mongo", "pkg/sink/stdout", "pkg/sink/tee", "pkg/sink/windowjson"},
 	{"pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest", "pkg/ingest", "pkg/process"},
 	{"cmd/ingest", "cmd/process", "cmd/windrow", "examples/sorted", "examples/handler", "charts/windrow", "internal/sim", "model"},
@@ -40,7 +40,7 @@ var impure = struct{ imports, timeFunctions []string }{
 	timeFunctions: []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Now", "Since", "Sleep", "Tick", "Until"},
 }
 
-// demoOnly are modules that tests may use, and of the programs only the one with the demo.
+// demoOnly are modules that tests may use, and of the programs only windrow.
 var demoOnly = []string{"github.com/alicebob/miniredis", "github.com/twmb/franz-go"}
 
 // source is a Go file of the product.
@@ -161,7 +161,7 @@ func TestOnlyConfigReadsTheEnvironment(t *testing.T) {
 }
 
 func TestServersForTestsStayOutOfTheProduct(t *testing.T) {
-	allowed := []string{"cmd/windrow", "internal/replay"}
+	allowed := []string{"cmd/windrow", "internal/replay", "internal/bench"}
 	helpers := []string{"internal/await", "internal/fuzztest", "internal/redistest", "internal/kafkatest", "internal/lanetest", "pkg/sink/sinktest", "pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest"}
 	for _, s := range sources(t) {
 		for _, imported := range s.imports() {

@@ -26,6 +26,10 @@ const (
 	poolSize = 4096
 )
 
+// Client is a client of its own of the Redis at a URL of the forms that REDIS_URL has, for programs that look at the servers
+// from outside. It does not connect.
+func Client(url string) (redis.UniversalClient, error) { return dial(url, nil) }
+
 // dial parses the URL and returns the client. It does not connect.
 //
 // Retries of go-redis are off everywhere: a command whose answer was lost may have been executed, and only the caller

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/windrow-io/windrow/internal/bench"
+	"github.com/windrow-io/windrow/internal/config"
+	"github.com/windrow-io/windrow/internal/program"
+	"github.com/windrow-io/windrow/pkg/ingest"
+	"github.com/windrow-io/windrow/pkg/process"
+)
+
+const benchUsage = `windrow bench - speed, processor time and memory on your servers, next to a bare loop over the same Kafka
+
+It wants KAFKA_BROKERS, with the variables of TLS and SASL if they are needed, and takes REDIS_URL; without it a redis-server
+is started for each round, as good as alone. What it makes there has names that begin with windrow-bench-, and is deleted
+again. Every output is checked, record by record. docs/PERFORMANCE.md says how to read what it prints.
+
+`
+
+// benchPart is the first argument of bench where it is one of the programs that are measured: a process of its own.
+const benchPart = "part"
+
+func benchmark(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 1 && args[0] == benchPart {
+		return runPart(args[1], args[2:], stdout, stderr)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	o := bench.Options{Progress: func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) }}
+	flags := flag.NewFlagSet("windrow bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(stderr, benchUsage)
+		flags.PrintDefaults()
+		fmt.Fprintf(stderr, "\nThe jobs:\n%s", bench.JobList())
+	}
+	jobs := flags.String("jobs", "count,latency,idle", "jobs to run, comma separated, or all")
+	compressions := flags.String("compression", "none,lz4", "compression of the source's records: none, lz4, zstd, gzip, snappy, comma separated")
+	flags.IntVar(&o.Rounds, "rounds", 3, "rounds of each side, in turn: 5 or more for figures to rely on")
+	flags.IntVar(&o.Records, "records", 0, "records of each job but latency and idle; 0: its own number")
+	flags.IntVar(&o.Rate, "rate", 5000, "records a second of latency")
+	flags.IntVar(&o.Seconds, "seconds", 10, "how long latency and idle are measured")
+	flags.IntVar(&o.Workers, "workers", 2, "workers of each pipeline")
+	flags.StringVar(&o.Profile, "profile", "", "a folder for profiles of the first ten seconds of the programs, their heaps and metrics; taking them costs time")
+	file := flags.String("json", "", "a file to write the report to, as JSON")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	}
+	o.Jobs, o.Compressions = words(*jobs), words(*compressions)
+	if *jobs == "all" {
+		o.Jobs = bench.JobNames()
+	}
+	problems := o.Check()
+	if flags.NArg() > 0 {
+		problems = append(problems, "there are no further arguments")
+	}
+	for _, p := range problems {
+		fmt.Fprintln(stderr, "windrow bench:", p)
+	}
+	var err error
+	if o.Servers, err = benchServers(); err != nil {
+		fmt.Fprintln(stderr, err)
+	}
+	if len(problems) > 0 || err != nil {
+		return 2
+	}
+	if err := measure(ctx, o, *file, stdout); err != nil {
+		fmt.Fprintln(stderr, "windrow bench:", err)
+		return 1
+	}
+	return 0
+}
+
+func words(list string) (words []string) {
+	for w := range strings.SplitSeq(list, ",") {
+		if w = strings.TrimSpace(w); w != "" {
+			words = append(words, w)
+		}
+	}
+	return words
+}
+
+// benchServers are those of the environment.
+func benchServers() (s bench.Servers, err error) {
+	c, err := config.LoadServers()
+	if err != nil {
+		return s, err
+	}
+	s.RedisURL, s.Environ = string(c.RedisURL), c.Environ
+	if s.Kafka, err = benchKafka(c); err != nil {
+		return s, err
+	}
+	self, err := os.Executable()
+	s.Programs = []string{self, "bench", benchPart}
+	return s, err
+}
+
+func benchKafka(c *config.Servers) ([]kgo.Opt, error) {
+	options, err := kafkaOptions(&c.Common)
+	return append(options, kgo.SeedBrokers(c.Brokers...), kgo.ClientID("windrow-bench")), err
+}
+
+// measure runs the jobs and writes the report to the file, if there is one.
+func measure(ctx context.Context, o bench.Options, file string, stdout io.Writer) error {
+	var out *os.File
+	if file != "" { // before the work, not after it, shows whether it can be written
+		var err error
+		if out, err = os.Create(file); err != nil {
+			return err
+		}
+		defer out.Close()
+	}
+	report, err := bench.Run(ctx, o, func(s *bench.Series) { s.Write(stdout) })
+	if err != nil || out == nil {
+		return err
+	}
+	return errors.Join(report.WriteJSON(out), out.Close())
+}
+
+// runPart is one of the programs that are measured.
+func runPart(name string, args []string, stdout, stderr io.Writer) int {
+	switch name {
+	case "ingest":
+		return program.Run(config.ProgramIngest, args, stderr, ingest.RunProgram)
+	case "process":
+		return program.Run(config.ProgramProcess, args, stderr, func(hard, work context.Context, e program.Env) error {
+			return process.RunProgram(hard, work, e, nil)
+		})
+	case "loop":
+		if err := runLoop(args, stdout); err != nil {
+			fmt.Fprintln(stderr, err)
+			return 1
+		}
+		return 0
+	}
+	fmt.Fprintf(stderr, "windrow bench %s: there is no %q\n", benchPart, name)
+	return 2
+}
+
+func runLoop(args []string, stdout io.Writer) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	c, err := config.LoadServers()
+	if err != nil {
+		return err
+	}
+	kafka, err := benchKafka(c)
+	if err != nil {
+		return err
+	}
+	return bench.RunLoop(ctx, kafka, strings.Join(args, " "), stdout)
+}

@@ -1,0 +1,334 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Loop is what Windrow is measured against: a plain franz-go loop that does one job and nothing else. It keeps no state,
+// restarts from nothing, and knows the records' layout to the letter.
+type Loop struct {
+	Params
+	Shape        shape
+	In, Out      string // topics
+	Until        int    // so many records it ends after; 0: it is ended
+	Transactions bool   // windows and positions in one transaction per poll; else at least once
+}
+
+// loopUse is what a Loop says at its end.
+type loopUse struct {
+	CPU    time.Duration `json:"cpu_ns"`
+	Peak   int64         `json:"peak_bytes"`
+	Allocs uint64        `json:"allocs"`
+	Bytes  uint64        `json:"alloc_bytes"`
+}
+
+// RunLoop runs the loop that spec, a Loop as JSON, describes until it has seen its records or ctx is done, and writes what
+// it used to out.
+func RunLoop(ctx context.Context, kafka []kgo.Opt, spec string, out io.Writer) error {
+	var l Loop
+	if err := json.Unmarshal([]byte(spec), &l); err != nil {
+		return err
+	}
+	run := l.run
+	if l.Transactions {
+		run = l.runTransactions
+	}
+	if err := run(ctx, kafka); err != nil && ctx.Err() == nil {
+		return err
+	}
+	var u loopUse
+	var err error
+	if u.CPU, err = cpuTime(os.Getpid()); err != nil {
+		return err
+	}
+	if u.Peak, err = peakMemory(os.Getpid()); err != nil {
+		return err
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	u.Allocs, u.Bytes = m.Mallocs, m.TotalAlloc
+	return json.NewEncoder(out).Encode(u)
+}
+
+func (l *Loop) options(kafka []kgo.Opt) []kgo.Opt {
+	options := append(kafka[:len(kafka):len(kafka)], kgo.ConsumeTopics(l.In), kgo.DefaultProduceTopic(l.Out),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	if most := l.maxMessage(); most > 0 {
+		options = append(options, kgo.ProducerBatchMaxBytes(int32(most)))
+	}
+	return options
+}
+
+func (l *Loop) run(ctx context.Context, kafka []kgo.Opt) error {
+	c, err := kgo.NewClient(l.options(kafka)...)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	p := newProducer(ctx, c)
+	w := l.Shape.gatherer(l.Params, p.produce)
+	for n := 0; l.Until == 0 || n < l.Until; {
+		fetches := c.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return err
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			n++
+			w.add(r.Partition, r.Value)
+		})
+	}
+	if err := c.Flush(ctx); err != nil {
+		return err
+	}
+	return p.err()
+}
+
+// runTransactions commits the windows of each poll in one transaction with the positions behind it, which are a record in a
+// topic of their own. What a restart would have to read back is there; nothing reads it.
+func (l *Loop) runTransactions(ctx context.Context, kafka []kgo.Opt) error {
+	c, err := kgo.NewClient(append(l.options(kafka), kgo.TransactionalID(l.Out), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	p := newProducer(ctx, c)
+	w := l.Shape.gatherer(l.Params, p.produce)
+	positions := map[int32]int64{}
+	for n := 0; l.Until == 0 || n < l.Until; {
+		fetches := c.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return err
+		}
+		if err := c.BeginTransaction(); err != nil {
+			return err
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			n++
+			w.add(r.Partition, r.Value)
+			positions[r.Partition] = r.Offset + 1
+		})
+		c.Produce(ctx, &kgo.Record{Topic: l.Out + positionsSuffix, Value: fmt.Append(nil, positions)}, p.done)
+		if err := c.Flush(ctx); err != nil {
+			return err
+		}
+		if err := p.err(); err != nil {
+			return err
+		}
+		if err := c.EndTransaction(ctx, kgo.TryCommit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// positionsSuffix is what the topic of a loop's positions has behind the name of its output.
+const positionsSuffix = ".positions"
+
+// producer produces and keeps the first error.
+type producer struct {
+	ctx    context.Context
+	client *kgo.Client
+	mu     sync.Mutex
+	first  error
+}
+
+func newProducer(ctx context.Context, c *kgo.Client) *producer { return &producer{ctx: ctx, client: c} }
+
+func (p *producer) produce(key, value []byte) {
+	p.client.Produce(p.ctx, &kgo.Record{Key: key, Value: value}, p.done)
+}
+
+func (p *producer) done(_ *kgo.Record, err error) {
+	if err == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.first == nil {
+		p.first = err
+	}
+}
+
+func (p *producer) err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.first
+}
+
+// gatherer makes windows of records. It may keep the values that it is given.
+type gatherer interface {
+	add(partition int32, value []byte)
+}
+
+// emit writes a window.
+type emit func(key, value []byte)
+
+// counting gathers windows of so many records of a partition.
+type counting struct {
+	size    int
+	emit    emit
+	waiting map[int32][][]byte
+}
+
+func (c *counting) add(partition int32, value []byte) {
+	w := append(c.waiting[partition], value)
+	if len(w) == c.size {
+		c.emit(nil, array(nil, w))
+		w = w[:0]
+	}
+	c.waiting[partition] = w
+}
+
+func array(b []byte, values [][]byte) []byte {
+	n := len(b) + 3
+	for _, v := range values {
+		n += len(v) + 1
+	}
+	b = append(append(make([]byte, 0, n), b...), '[')
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, v...)
+	}
+	return append(b, ']')
+}
+
+// timed gathers windows by event time and key, whose state is S.
+type timed[S any] struct {
+	interval int64 // milliseconds
+	emit     emit
+	add1     func(state *S, value []byte)
+	end      func(b []byte, state *S) []byte // appends the window's count and data
+	open     map[int32]map[int64]map[string]*S
+	seen     map[int32]int64 // the newest time of a partition
+}
+
+// outOfOrder is how far behind another one a record may be, in milliseconds, as it is by Windrow's default.
+const outOfOrder = 1000
+
+func (t *timed[S]) add(partition int32, value []byte) {
+	ts, _ := strconv.ParseInt(string(between(value, `"ts":`, ',')), 10, 64)
+	windows := t.open[partition]
+	if windows == nil {
+		windows = map[int64]map[string]*S{}
+		t.open[partition] = windows
+	}
+	start := ts - ts%t.interval
+	keys := windows[start]
+	if keys == nil {
+		keys = map[string]*S{}
+		windows[start] = keys
+	}
+	key := between(value, `"device":"`, '"')
+	state := keys[string(key)]
+	if state == nil {
+		state = new(S)
+		keys[string(key)] = state
+	}
+	t.add1(state, value)
+	if ts <= t.seen[partition] {
+		return
+	}
+	t.seen[partition] = ts
+	for start, keys := range windows {
+		if start+t.interval > ts-outOfOrder {
+			continue
+		}
+		for key, state := range keys {
+			b := fmt.Appendf(nil, `{"partition":%d,"key":%q,"start":%d,"end":%d,`, partition, key, start, start+t.interval)
+			t.emit([]byte(key), append(t.end(b, state), '}'))
+		}
+		delete(windows, start)
+	}
+}
+
+// between is what is behind a text and before the next such byte.
+func between(value []byte, text string, end byte) []byte {
+	rest := value[bytes.Index(value, []byte(text))+len(text):]
+	return rest[:bytes.IndexByte(rest, end)]
+}
+
+type fold struct {
+	n   int
+	sum float64
+}
+
+func (f *fold) add(value []byte) {
+	v, _ := strconv.ParseFloat(string(between(value, `"value":`, ',')), 64)
+	f.n++
+	f.sum += v
+}
+
+func (f *fold) end(b []byte) []byte {
+	return fmt.Appendf(b, `"count":%d,"data":{"n":%d,"sum":%g,"avg":%g}`, f.n, f.n, f.sum, f.sum/float64(f.n))
+}
+
+type list [][]byte
+
+func (l *list) add(value []byte) { *l = append(*l, value) }
+
+func (l *list) end(b []byte) []byte { return array(fmt.Appendf(b, `"count":%d,"data":`, len(*l)), *l) }
+
+// shape is what windows are made of.
+type shape string
+
+const (
+	shapeCount shape = "count" // so many records, in the order they came
+	shapeFold  shape = "fold"  // aggregates by key and event time
+	shapeList  shape = "list"  // records by key and event time
+)
+
+func (s shape) gatherer(p Params, e emit) gatherer {
+	open, seen := map[int32]map[int64]map[string]*fold{}, map[int32]int64{}
+	switch s {
+	case shapeFold:
+		return &timed[fold]{interval: p.Interval.Milliseconds(), emit: e, add1: (*fold).add, end: func(b []byte, f *fold) []byte { return f.end(b) }, open: open, seen: seen}
+	case shapeList:
+		return &timed[list]{interval: p.Interval.Milliseconds(), emit: e, add1: (*list).add, end: func(b []byte, l *list) []byte { return l.end(b) },
+			open: map[int32]map[int64]map[string]*list{}, seen: seen}
+	}
+	return &counting{size: p.Window, emit: e, waiting: map[int32][][]byte{}}
+}
+
+func (s shape) check(p Params) check {
+	switch s {
+	case shapeFold:
+		return foldCheck{p.places()}
+	case shapeList:
+		return listCheck{newOnceEach(p), p.places()}
+	}
+	return countCheck{newOnceEach(p)}
+}
+
+// windows is how many windows a job's records make.
+func (s shape) windows(p Params) int {
+	if s == shapeCount {
+		return p.Records / p.Window
+	}
+	return len(p.places())
+}
+
+// settings are those of Windrow's workers.
+func (s shape) settings(p Params) []string {
+	if s == shapeCount {
+		return []string{"EMITTER=count", "WINDOW_SIZE=" + strconv.Itoa(p.Window)}
+	}
+	byTime := []string{"EMITTER=tumbling", "WINDOW_INTERVAL=" + p.Interval.String(), "WINDOW_KEY=device", "EVENT_TIME=ts", "EVENT_TIME_FORMAT=ms",
+		"STATE_MAX_BYTES=2GiB"}
+	if s == shapeFold {
+		byTime = append(byTime, "AGGREGATE=count() as n, sum(value) as sum, avg(value) as avg")
+	}
+	return byTime
+}
