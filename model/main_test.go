@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -36,5 +38,23 @@ func TestBrokenRuleTellsItsStory(t *testing.T) {
 	}
 	if _, err := searches[i].run([]string{"NoSuchRule"}, explore.Limits{}); err == nil {
 		t.Error("an unknown rule is no error")
+	}
+}
+
+// TestGuaranteesNameSearchesThatExist: a promise is worth what its search is. A name that ends in … stands for those that begin so.
+func TestGuaranteesNameSearchesThatExist(t *testing.T) {
+	text, err := os.ReadFile("../docs/GUARANTEES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`((?:ledger|journal|replay|lease)-[\\w-]+?)(-?…)?`").FindAllSubmatch(text, -1)
+	if len(named) < 10 {
+		t.Fatalf("the guarantees name %d searches", len(named))
+	}
+	for _, m := range named {
+		name, all := string(m[1]), len(m[2]) > 0
+		if !slices.ContainsFunc(searches, func(s search) bool { return s.name == name || all && strings.HasPrefix(s.name, name) }) {
+			t.Errorf("docs/GUARANTEES.md names the search %s, which does not exist", m[0])
+		}
 	}
 }
