@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ type output struct {
 	Key               *string
 	Seq, Start, End   int64
 	Count             int
-	Data              []datum
+	Data              content
 }
 
 func newChecker(w *world) *checker {
@@ -77,7 +78,11 @@ func (c *checker) of(p *pipe) *checker {
 func (c *checker) datum(part int) datum {
 	n := c.nextN[part]
 	c.nextN[part]++
-	return datum{P: part, N: n, K: string(rune('a' + c.w.rnd.IntN(3))), V: c.w.rnd.IntN(100)}
+	d := datum{P: part, N: n, K: string(rune('a' + c.w.rnd.IntN(3))), V: c.w.rnd.IntN(100)}
+	if c.w.plan.timed {
+		d.T = time.Now().UnixMilli() - int64(c.w.rnd.IntN(pick(c.w.rnd, 1, 100, 100, 3000)))
+	}
+	return d
 }
 
 // source appends a batch of n records to a source partition, in a transaction if there is a producer.
@@ -87,7 +92,7 @@ func (c *checker) source(p *partition, n int, id record.Producer, _ int) *source
 	for range n {
 		d := c.datum(int(p.at.part))
 		s.records = append(s.records, d)
-		b.Add(time.Now().UnixMilli(), nil, d.json())
+		b.Add(cmp.Or(d.T, time.Now().UnixMilli()), nil, d.json())
 	}
 	codec := []record.Codec{record.None, record.LZ4}[c.w.rnd.IntN(2)]
 	raw, err := b.Seal(id, 0, id.ID >= 0, codec)
@@ -354,6 +359,8 @@ func (c *checker) may() int {
 		return 2
 	case s.Emitter == emit.NameCount && s.Timeout == 0:
 		return s.Size - 1
+	case s.Emitter == emit.NameExpr:
+		return exprSize(s) - 1
 	}
 	return 0
 }
@@ -369,6 +376,9 @@ func (c *checker) complete() bool {
 
 // missing says what has not come yet.
 func (c *checker) missing() string {
+	if c.sequential() {
+		return c.short()
+	}
 	seen := map[string]int{}
 	have := map[datum]bool{}
 	for _, o := range c.read() {
@@ -440,6 +450,13 @@ func (c *checker) shard(ws []*output, wanted map[string][]datum) error {
 			lanes[lane{key, d.P}] = append(lanes[lane{key, d.P}], d)
 		}
 	}
+	if c.sequential() {
+		return c.sequence(ws, wanted)
+	}
+	if c.last().Emitter == emit.NameSliding {
+		return c.slides(ws, wanted)
+	}
+	timed := window.EventTimed(c.last().Emitter) // records of a lane are in windows in another order
 	before := map[string]*output{}
 	for i, o := range ws {
 		if o.Seq != int64(i) {
@@ -448,12 +465,14 @@ func (c *checker) shard(ws []*output, wanted map[string][]datum) error {
 		if o.Count != len(o.Data) || o.Count == 0 {
 			return fmt.Errorf("a window of %d records that says %d", len(o.Data), o.Count)
 		}
-		key := ""
-		if o.Key != nil {
-			key = *o.Key
-		}
+		key := keyIn(o)
 		for _, d := range o.Data {
 			l := lane{key, d.P}
+			if timed { // it may be any of those to come
+				if i := slices.Index(lanes[l], d); i >= 0 {
+					lanes[l] = slices.Concat([]datum{d}, lanes[l][:i], lanes[l][i+1:])
+				}
+			}
 			if len(lanes[l]) == 0 || lanes[l][0] != d {
 				var want any = "none"
 				if len(lanes[l]) > 0 {
@@ -488,6 +507,15 @@ func (c *checker) window(o, before, _ *output) error {
 		if s.Key == "" && before != nil {
 			ok = ok && o.Start == before.End
 		}
+	case emit.NameTumbling:
+		ok = o.Reason == "interval" && o.Start%step == 0 && o.End == o.Start+step && (before == nil || before.Start < o.Start) && c.happened(o)
+	case emit.NameSession: // what comes behind a session that was emitted, and would have made it longer, is one of its own
+		ok = (o.Reason == "gap" || o.Reason == "length" && s.MaxLength > 0) && o.End > o.Start && (before == nil || before.End < o.End) && c.happened(o) &&
+			(s.MaxLength == 0 || o.End-o.Start <= s.MaxLength.Milliseconds())
+	case emit.NameSample:
+		ok = o.Reason == "interval" && o.Start%step == 0 && o.End == o.Start+step && n <= s.Size && (before == nil || before.Start < o.Start)
+	case emit.NameExpr:
+		ok = o.Reason == "ready" && n == exprSize(s)
 	case everyThird:
 		ok = o.Reason == "ready" && n == 3
 	}

@@ -62,13 +62,12 @@ type mongoGroup struct {
 }
 
 func (g *mongoGroup) Add(_ int64, w *window.Window) {
-	d := &output{ID: w.ID(0), Shard: w.Shard, Seq: w.Seq, Reason: string(w.Reason), Start: w.Start, End: w.End, Count: len(w.Records)}
+	d := &output{ID: w.ID(0), Shard: w.Shard, Seq: w.Seq, Reason: string(w.Reason), Start: w.Start, End: w.End, Count: w.Count(), Data: contentOf(w)}
 	if w.Keyed {
 		key := string(w.Key)
 		d.Key = &key
 	}
 	for i := range w.Records {
-		d.Data = append(d.Data, parseDatum(w.Records[i].Value))
 		g.size += w.Records[i].Size()
 	}
 	g.docs = append(g.docs, d)

@@ -19,6 +19,7 @@ type plan struct {
 	second      *job // nil: there is one alone
 	direct      bool // records appended by programs, too
 	shards      int  // SHARDS, by the field k; 0: by partition
+	timed       bool // records say when they happened, which is not the order in which they come
 	lease       time.Duration
 	transaction time.Duration // time-out
 	bufferBytes int64         // BUFFER_MAX_BYTES
@@ -186,10 +187,15 @@ type datum struct {
 	N int    `json:"n"`
 	K string `json:"k"`
 	V int    `json:"v"`
+	T int64  `json:"t,omitempty"` // when it happened, Unix milliseconds; 0: nobody asks
 }
 
 func (d datum) json() []byte {
-	return fmt.Appendf(nil, `{"p":%d,"n":%d,"k":"%s","v":%d}`, d.P, d.N, d.K, d.V)
+	b := fmt.Appendf(nil, `{"p":%d,"n":%d,"k":"%s","v":%d`, d.P, d.N, d.K, d.V)
+	if d.T != 0 {
+		b = fmt.Appendf(b, `,"t":%d`, d.T)
+	}
+	return append(b, '}')
 }
 
 func parseDatum(b []byte) (d datum) {

@@ -164,6 +164,18 @@ var rules = []rule{
 			return nil
 `,
 	}}},
+	{"lanes-are-decided", "a replay tells the machine what the decision knew of the lanes", []edit{{
+		"pkg/process/takeover.go",
+		`	if d.Settings != nil {
+		if err := o.changeTo(&again); err != nil {
+`,
+		`	if broken.Rule("lanes-are-decided") && d.Lanes != nil {
+		again.Lanes = o.feed.known()
+	}
+	if d.Settings != nil {
+		if err := o.changeTo(&again); err != nil {
+`,
+	}}},
 	{"lane-bounded", "a lane that holds BUFFER_MAX_BYTES gets no more", []edit{{
 		"pkg/ingest/lane.go",
 		`		if l.fullest().held >= l.in.o.MaxBytes {

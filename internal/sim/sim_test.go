@@ -20,6 +20,7 @@ import (
 
 	"github.com/windrow-io/windrow/internal/pause"
 	"github.com/windrow-io/windrow/pkg/buffer"
+	"github.com/windrow-io/windrow/pkg/emit"
 )
 
 var (
@@ -124,11 +125,15 @@ func TestSeeds(t *testing.T) {
 		return
 	}
 	// What the seeds are for must have happened.
-	for _, event := range []string{
+	events := []string{
 		"append refused: the tail had moved", "concurrent transactions (51)", "crash after a call", "crash before a call",
 		"fenced at the coordinator", "freeze", "late request took effect", "leader moved", "lost reply", "lost request", "new settings",
 		"redis clock step", "redis emptied", "redis fail-over", "redis full", "slow request", "transaction aborted by a newer epoch", "window delivered again",
-	} {
+	}
+	for _, name := range emit.Names() {
+		events = append(events, "emitter "+name)
+	}
+	for _, event := range events {
 		if all.counts[event] == 0 {
 			t.Errorf("in %d seeds there was no %q", all.seeds, event)
 		}

@@ -138,6 +138,10 @@ func newWorld(seed uint64, trace io.Writer) *world {
 	if seed > brokenWithin && seed%3 == 0 {
 		w.plan.shards = 1 + int(seed/3%3)
 	}
+	if seed > brokenWithin && seed%2 == 0 { // likewise
+		w.plan.others(newRand(^seed))
+	}
+	w.count("emitter " + w.plan.settings[0].Emitter)
 	w.redis, w.kafka = newRedis(w), newKafka(w)
 	w.check = newChecker(w)
 	w.newPipe(pipeline, w.plan.job)
