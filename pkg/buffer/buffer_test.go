@@ -239,13 +239,22 @@ func TestLeases(t *testing.T) {
 		equal(t, must1(b.Leases(ctx, "p", []string{"t/0", "t/1", "t/2"}))(t), map[string]string{"t/0": "w1"})
 		equal(t, must1(c.PTTL(ctx, b.leaseKey("p", "t/0")).Result())(t) > 50*time.Second, true)
 
-		equal(t, must1(b.Beat(ctx, "p", "w2", time.Minute))(t), []string{"w2"})
-		equal(t, must1(b.Beat(ctx, "p", "w1", time.Minute))(t), []string{"w1", "w2"})
+		equal(t, beat(t, b, "w2"), []string{"w2"})
+		equal(t, beat(t, b, "w1"), []string{"w1", "w2"})
 		noError(t, c.ZAdd(ctx, b.workersKey("p"), redis.Z{Score: 5, Member: "old"}, redis.Z{Score: 9e12, Member: "future"}).Err())
-		equal(t, must1(b.Beat(ctx, "p", "w1", time.Minute))(t), []string{"w1", "w2"})
+		equal(t, beat(t, b, "w1"), []string{"w1", "w2"})
 		noError(t, b.Leave(ctx, "p", "w2"))
-		equal(t, must1(b.Beat(ctx, "p", "w1", time.Minute))(t), []string{"w1"})
+		equal(t, beat(t, b, "w1"), []string{"w1"})
 	})
+}
+
+// beat is a round's heartbeat: the workers that live.
+func beat(t *testing.T, b *Buffer, worker string) []string {
+	t.Helper()
+	live, shards, err := b.Round(t.Context(), "p", worker, time.Minute)
+	noError(t, err)
+	equal(t, shards, must1(b.Shards(t.Context()))(t))
+	return live
 }
 
 func TestSettings(t *testing.T) {

@@ -94,17 +94,29 @@ func (b *Buffer) Leases(ctx context.Context, pipeline string, shards []string) (
 	return m, nil
 }
 
-// Beat writes the worker's heartbeat by Redis's clock, forgets workers silent for longer than ttl, and returns those that
-// live, sorted. It passes also when Redis is full.
-func (b *Buffer) Beat(ctx context.Context, pipeline, worker string, ttl time.Duration) ([]string, error) {
+// Round is what a worker does again and again: it writes its heartbeat by Redis's clock, forgets workers silent for longer
+// than ttl, and returns those that live, sorted, with the registered shards as Shards returns them. It passes also when
+// Redis is full.
+func (b *Buffer) Round(ctx context.Context, pipeline, worker string, ttl time.Duration) (live []string, shards map[string][]string, err error) {
 	fault.Point("heartbeat.before")
-	live, err := must(ctx, b.rdb, beatScript, []string{b.workersKey(pipeline)}, worker, ttl.Milliseconds()).StringSlice()
+	keys, args := []string{b.workersKey(pipeline)}, []any{worker, ttl.Milliseconds()}
+	var beat *redis.Cmd
+	var registry registry
+	_, _ = b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
+		beat = p.Eval(ctx, beatScript, keys, args...)
+		registry = b.askRegistry(ctx, p)
+		return nil
+	})
+	if fullMemory(beat.Err()) {
+		beat = must(ctx, b.rdb, beatScript, keys, args...)
+	}
 	fault.Point("heartbeat.after")
-	if err != nil {
-		return nil, fmt.Errorf("heartbeat of worker %s: %w", worker, err)
+	if live, err = beat.StringSlice(); err != nil {
+		return nil, nil, fmt.Errorf("heartbeat of worker %s: %w", worker, err)
 	}
 	slices.Sort(live)
-	return live, nil
+	shards, err = registry.shards()
+	return live, shards, err
 }
 
 // Leave removes the worker's heartbeat, and its consumers where they hold nothing pending.

@@ -71,7 +71,7 @@ func TestFull(t *testing.T) {
 	equal(t, must1(b.TakeLease(ctx, "p", "t/1", "w", time.Minute))(t), true)
 	equal(t, must1(b.RenewLeases(ctx, "p", []string{"t/0", "t/1"}, "w", time.Minute))(t), map[string]bool{"t/0": true, "t/1": true})
 	noError(t, b.ReleaseLease(ctx, "p", "t/1", "w"))
-	equal(t, must1(b.Beat(ctx, "p", "w", time.Minute))(t), []string{"w"})
+	equal(t, beat(t, b, "w"), []string{"w"})
 	// A pipeline that comes only now makes its group, and its lane.
 	late := b.Reader("late", "w", "t/0", []string{"t/0", "u/0"})
 	defer late.Close()
@@ -249,7 +249,7 @@ func exercise(t *testing.T, b *Buffer, shards ...string) {
 	}
 	equal(t, len(must1(b.RenewLeases(ctx, "p", shards, "w", time.Minute))(t)), len(shards))
 	equal(t, len(must1(b.Leases(ctx, "p", shards))(t)), len(shards))
-	must1(b.Beat(ctx, "p", "w", time.Minute))(t)
+	beat(t, b, "w")
 	noError(t, b.Append(ctx, 1))
 	equal(t, len(must1(b.Shards(ctx))(t)), len(shards)+1)
 	noError(t, b.Leave(ctx, "p", "w"))

@@ -95,21 +95,34 @@ func (b *Buffer) Register(ctx context.Context, shard string, lanes ...string) er
 // Shards returns the registered shards and their lanes in the order they were registered, the direct one among them as
 // soon as its lane exists.
 func (b *Buffer) Shards(ctx context.Context) (map[string][]string, error) {
-	var all *redis.MapStringStringCmd
-	var direct *redis.IntCmd
-	_, err := b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		all = p.HGetAll(ctx, b.shardsKey())
-		direct = p.Exists(ctx, b.laneKey(Direct, DirectLane))
+	var registry registry
+	_, _ = b.rdb.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
+		registry = b.askRegistry(ctx, p)
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("shards of the stream %s: %w", b.stream, err)
+	return registry.shards()
+}
+
+// registry is a question for the registered shards, that is answered once its pipeline was sent.
+type registry struct {
+	stream string
+	all    *redis.MapStringStringCmd
+	direct *redis.IntCmd
+}
+
+func (b *Buffer) askRegistry(ctx context.Context, p redis.Pipeliner) registry {
+	return registry{b.stream, p.HGetAll(ctx, b.shardsKey()), p.Exists(ctx, b.laneKey(Direct, DirectLane))}
+}
+
+func (r registry) shards() (map[string][]string, error) {
+	if err := errors.Join(r.all.Err(), r.direct.Err()); err != nil {
+		return nil, fmt.Errorf("shards of the stream %s: %w", r.stream, err)
 	}
-	m := make(map[string][]string, len(all.Val())+1)
-	for shard, lanes := range all.Val() {
+	m := make(map[string][]string, len(r.all.Val())+1)
+	for shard, lanes := range r.all.Val() {
 		m[shard] = strings.Fields(lanes)
 	}
-	if direct.Val() > 0 && !slices.Contains(m[Direct], DirectLane) {
+	if r.direct.Val() > 0 && !slices.Contains(m[Direct], DirectLane) {
 		m[Direct] = append(m[Direct], DirectLane)
 	}
 	return m, nil

@@ -144,7 +144,7 @@ func TestConsumersOfTheGone(t *testing.T) {
 			return names
 		}
 		equal(t, consumers(), []string{"gone", "holds", "live"})
-		must1(b.Beat(ctx, "p", "live", time.Minute))(t)
+		beat(t, b, "live")
 		noError(t, b.Publish(ctx, "p", "t/0", []Mark{mark}, time.Minute, nil))
 		equal(t, consumers(), []string{"holds", "live"})
 		noError(t, b.Leave(ctx, "p", "live"))

@@ -165,13 +165,9 @@ func (w *Worker) balance(ctx context.Context, held map[string]*slot, shy map[str
 func (w *Worker) round(ctx context.Context, held map[string]*slot, shy map[string]*shyness, over chan<- ended) error {
 	ctx2, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	live, err := w.o.Buffer.Beat(ctx2, w.o.Settings.Pipeline, w.member, w.o.LeaseTTL)
+	live, shards, err := w.o.Buffer.Round(ctx2, w.o.Settings.Pipeline, w.member, w.o.LeaseTTL)
 	if err != nil {
-		return fmt.Errorf("heartbeat: %w", err)
-	}
-	shards, err := w.o.Buffer.Shards(ctx2)
-	if err != nil {
-		return fmt.Errorf("read the stream's shards: %w", err)
+		return err
 	}
 	for name, s := range held {
 		if lanes, ok := shards[name]; ok {
