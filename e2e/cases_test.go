@@ -171,26 +171,29 @@ func TestCase03FixedWindows(t *testing.T) {
 }
 
 // relaxed 1 s, same feed: every record once. Consumer down for 10 s: relaxed gives one large window, fixed gives each
-// missed window.
+// missed window, or with CATCH_UP=merge one for those that a read brings.
 func TestCase04RelaxedWindowsAndDowntime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	client := w.Redis.Client(t)
-	fixedOut := w.Out + ".fixed"
+	fixedOut, mergedOut := w.Out+".fixed", w.Out+".merged"
 	w.Kafka.CreateTopic(t, fixedOut, 1)
+	w.Kafka.CreateTopic(t, mergedOut, 1)
 	startBoth := func() []*lab.Program {
 		return []*lab.Program{
 			w.Worker("EMITTER=relaxed", "WINDOW_INTERVAL=1s"),
 			w.Worker("EMITTER=fixed", "WINDOW_INTERVAL=1s", "PIPELINE=fixed", "KAFKA_OUTPUT_TOPIC="+fixedOut),
+			w.Worker("EMITTER=fixed", "WINDOW_INTERVAL=1s", "CATCH_UP=merge", "PIPELINE=merged", "KAFKA_OUTPUT_TOPIC="+mergedOut),
 		}
 	}
-	relaxed, fixed := w.Collect(w.Out), w.Collect(fixedOut)
+	relaxed, fixed, merged := w.Collect(w.Out), w.Collect(fixedOut), w.Collect(mergedOut)
 	programs := startBoth()
 	received := w.feed(client, 0, 10)
 	relaxed.UntilRecords(10)
 	fixed.UntilRecords(10)
+	merged.UntilRecords(10)
 	lab.Stop(t, programs...)
-	before := len(relaxed.All())
+	before, mergedBefore := len(relaxed.All()), len(merged.All())
 
 	for i, ms := range w.feed(client, 10, 11) { // 9.9 s
 		received[i] = ms
@@ -198,6 +201,7 @@ func TestCase04RelaxedWindowsAndDowntime(t *testing.T) {
 	programs = startBoth()
 	relaxed.UntilRecords(21)
 	fixed.UntilRecords(21)
+	merged.UntilRecords(21)
 	lab.Stop(t, programs...)
 
 	windows := job.ByShard(t, relaxed.All())["direct"]
@@ -211,6 +215,20 @@ func TestCase04RelaxedWindowsAndDowntime(t *testing.T) {
 		}
 	}
 	requireReceivedWithin(t, job.ByShard(t, fixed.All())["direct"], received)
+
+	windows = job.ByShard(t, merged.All())["direct"]
+	job.RequireInOrder(t, windows, 0, 21)
+	late := windows[mergedBefore:]
+	if len(late) > 3 { // of a short read, of the rest, and of the last record, whose second may not have been over
+		t.Errorf("after the downtime came %v, want one window of what was overdue at each read", late)
+	}
+	for _, win := range late {
+		for _, in := range job.InputsOf(t, []lab.Window{win}) {
+			if at := received[in.I]; at < int64(win.Start) || at >= int64(win.End) {
+				t.Errorf("record %d was received at %d and is in the window [%d, %d)", in.I, at, win.Start, win.End)
+			}
+		}
+	}
 }
 
 // Slow processing on several shards runs in parallel with more workers; nothing lost, order kept per shard.

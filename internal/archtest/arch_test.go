@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"pkg/field", "pkg/emit", "internal/wire", "pkg/buffer", "internal/lanetest", "model/internal/ledger", "model/internal/journal", "model/internal/replay", "model/internal/lease"},
 	{"pkg/expression", "pkg/aggregate"},
 	{"pkg/window", "pkg/shard", "pkg/source", "pkg/journal"},
-	{"pkg/template"},
+	{"pkg/template", "pkg/window/windowtest"},
 	{"pkg/sink", "pkg/letter", "internal/config"},
 	{"pkg/sink/internal/envelope", "pkg/sink/sinktest", "internal/program", "internal/replay", "internal/bench"},
 	{"pkg/sink/kafka", "pkg/sink/mongo", "pkg/sink/stdout", "pkg/sink/tee", "pkg/sink/windowjson"},
@@ -162,7 +162,7 @@ func TestOnlyConfigReadsTheEnvironment(t *testing.T) {
 
 func TestServersForTestsStayOutOfTheProduct(t *testing.T) {
 	allowed := []string{"cmd/windrow", "internal/replay", "internal/bench"}
-	helpers := []string{"internal/await", "internal/fuzztest", "internal/redistest", "internal/kafkatest", "internal/lanetest", "pkg/sink/sinktest", "pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest"}
+	helpers := []string{"internal/await", "internal/fuzztest", "internal/redistest", "internal/kafkatest", "internal/lanetest", "pkg/sink/sinktest", "pkg/sink/kafka/kafkatest", "pkg/sink/mongo/mongotest", "pkg/window/windowtest"}
 	for _, s := range sources(t) {
 		for _, imported := range s.imports() {
 			forTests := slices.ContainsFunc(demoOnly, func(m string) bool { return strings.HasPrefix(imported, m) }) || imported == "testing"

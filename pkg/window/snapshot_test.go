@@ -128,8 +128,8 @@ func FuzzRestore(f *testing.F) {
 			m.Step(5000+step*500, window.Each(records), a)
 			again.Step(5000+step*500, window.Each(records), b)
 		}
-		if !slices.Equal(a.full, b.full) {
-			t.Fatalf("windows differ:\n%q\n%q", a.full, b.full)
+		if !slices.Equal(a.Full, b.Full) {
+			t.Fatalf("windows differ:\n%q\n%q", a.Full, b.Full)
 		}
 	})
 }
