@@ -63,6 +63,11 @@ chaos: setup ## kill, pause, cut off, fill up and restart programs and servers u
 bench: setup ## speed and memory next to a bare loop over the same Kafka: JOBS=count,keyed ROUNDS=5 RECORDS=100000 JSON=report.json
 	$(GO) test -C e2e ./bench -run '^$$' -bench . -benchtime 1x -timeout 0 -v -args -- $(BENCH_ARGS)
 
+.PHONY: bench-compare
+bench-compare: ## the same, failing if a ratio to the bare loop is worse than in a report that make bench JSON=… wrote: BASE=report.json TOLERANCE=0.15
+	@[ -n "$(BASE)" ] || { echo 'BASE=report.json names what to compare with: make bench JSON=report.json, on this machine, with the code as it was'; exit 2; }
+	@$(MAKE) bench BENCH_ARGS='$(BENCH_ARGS) --compare $(abspath $(BASE)) $(if $(TOLERANCE),--tolerance $(TOLERANCE))'
+
 .PHONY: demo
 demo: ## watch windows come, without any server: everything in one process
 	$(GO) run ./cmd/windrow demo

@@ -45,7 +45,7 @@ func benchmark(args []string, stdout, stderr io.Writer) int {
 		flags.PrintDefaults()
 		fmt.Fprintf(stderr, "\nThe jobs:\n%s", bench.JobList())
 	}
-	jobs := flags.String("jobs", "count,latency,idle", "jobs to run, comma separated, or all")
+	jobs := flags.String("jobs", "count,keyed,latency,idle", "jobs to run, comma separated, or all")
 	compressions := flags.String("compression", "none,lz4", "compression of the source's records: none, lz4, zstd, gzip, snappy, comma separated")
 	flags.IntVar(&o.Rounds, "rounds", 3, "rounds of each side, in turn: 5 or more for figures to rely on")
 	flags.IntVar(&o.Records, "records", 0, "records of each job but latency and idle; 0: its own number")
@@ -54,6 +54,8 @@ func benchmark(args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.Workers, "workers", 2, "workers of each pipeline")
 	flags.StringVar(&o.Profile, "profile", "", "a folder for profiles of the first ten seconds of the programs, their heaps and metrics; taking them costs time")
 	file := flags.String("json", "", "a file to write the report to, as JSON")
+	base := flags.String("compare", "", "a file that --json wrote: fail if a ratio to a bare loop is worse now")
+	tolerance := flags.Float64("tolerance", 0.15, "by how much a ratio may be worse than with --compare: 0.15 is 15 %")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -65,6 +67,16 @@ func benchmark(args []string, stdout, stderr io.Writer) int {
 		o.Jobs = bench.JobNames()
 	}
 	problems := o.Check()
+	if *tolerance < 0 {
+		problems = append(problems, fmt.Sprintf("--tolerance %g is negative", *tolerance))
+	}
+	var before *bench.Report
+	if *base != "" {
+		var err error
+		if before, err = readReport(*base); err != nil {
+			problems = append(problems, "--compare: "+err.Error())
+		}
+	}
 	if flags.NArg() > 0 {
 		problems = append(problems, "there are no further arguments")
 	}
@@ -78,11 +90,36 @@ func benchmark(args []string, stdout, stderr io.Writer) int {
 	if len(problems) > 0 || err != nil {
 		return 2
 	}
-	if err := measure(ctx, o, *file, stdout); err != nil {
+	report, err := measure(ctx, o, *file, stdout)
+	if err == nil && before != nil {
+		err = compare(before, report, *tolerance, stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "windrow bench:", err)
 		return 1
 	}
 	return 0
+}
+
+func readReport(file string) (*bench.Report, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return bench.ReadReport(f)
+}
+
+func compare(before, now *bench.Report, tolerance float64, stdout io.Writer) error {
+	changes, err := bench.Compare(before, now, tolerance)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "ratios of %s, of %s, and now:\n", before.Version, before.Time.Format("2006-01-02 15:04"))
+	if worse := bench.WriteChanges(stdout, changes); worse > 0 {
+		return fmt.Errorf("%d ratios are worse by more than %g %%", worse, 100*tolerance)
+	}
+	return nil
 }
 
 func words(list string) (words []string) {
@@ -115,20 +152,20 @@ func benchKafka(c *config.Servers) ([]kgo.Opt, error) {
 }
 
 // measure runs the jobs and writes the report to the file, if there is one.
-func measure(ctx context.Context, o bench.Options, file string, stdout io.Writer) error {
+func measure(ctx context.Context, o bench.Options, file string, stdout io.Writer) (*bench.Report, error) {
 	var out *os.File
 	if file != "" { // before the work, not after it, shows whether it can be written
 		var err error
 		if out, err = os.Create(file); err != nil {
-			return err
+			return nil, err
 		}
 		defer out.Close()
 	}
 	report, err := bench.Run(ctx, o, func(s *bench.Series) { s.Write(stdout) })
 	if err != nil || out == nil {
-		return err
+		return report, err
 	}
-	return errors.Join(report.WriteJSON(out), out.Close())
+	return report, errors.Join(report.WriteJSON(out), out.Close())
 }
 
 // runPart is one of the programs that are measured.

@@ -68,10 +68,10 @@ func TestBenchNamesAllThatIsWrong(t *testing.T) {
 		t.Setenv(name, "")
 	}
 	var out, errs bytes.Buffer
-	if code := benchmark([]string{"--jobs", "sums", "--rounds", "0", "now"}, &out, &errs); code != 2 {
+	if code := benchmark([]string{"--jobs", "sums", "--rounds", "0", "--compare", "nothing.json", "--tolerance", "-1", "now"}, &out, &errs); code != 2 {
 		t.Errorf("exit code %d, want 2", code)
 	}
-	for _, want := range []string{`"sums"`, "--rounds 0", "no further arguments", "KAFKA_BROKERS is required"} {
+	for _, want := range []string{`"sums"`, "--rounds 0", "no further arguments", "nothing.json", "--tolerance -1", "KAFKA_BROKERS is required"} {
 		if !strings.Contains(errs.String(), want) {
 			t.Errorf("%s is not named in %q", want, errs.String())
 		}

@@ -70,7 +70,7 @@ func Run(ctx context.Context, o Options, each func(*Series)) (_ *Report, err err
 		for _, compression := range o.Compressions {
 			s := &Series{Job: name, Compression: compression, Params: j.sized(o), shape: j.shape}
 			if err := j.run(b, ctx, s); err != nil {
-				return nil, fmt.Errorf("%s, %s: %w", name, compression, err)
+				return nil, fmt.Errorf("%s: %w", s.name(), err)
 			}
 			s.setRatios()
 			report.Series = append(report.Series, s)

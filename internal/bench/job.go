@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -22,8 +23,16 @@ type job struct {
 // standard are the sizes that most jobs have.
 var standard = Params{Partitions: 4, Records: 2_000_000, Bytes: 200, Window: 100, Keys: 1000, Workers: 2}
 
+func by(keys int, interval time.Duration) Params {
+	p := standard
+	p.Window, p.Keys, p.Interval = 0, keys, interval
+	return p
+}
+
 var jobs = []job{
 	{name: "count", about: "windows of 100 records", shape: shapeCount, params: standard, run: (*bench).throughput},
+	{name: "keyed", about: "count, sum and avg by key, of 10 s by event time", shape: shapeFold, params: by(1000, 10*time.Second), run: (*bench).throughput},
+	{name: "list-10s", about: "the records by key, of 10 s by event time", shape: shapeList, params: by(1000, 10*time.Second), run: (*bench).throughput},
 	{name: "latency", about: "windows of 100 at a steady rate, read by a read_committed consumer", shape: shapeCount, params: standard, run: (*bench).pace},
 	{name: "idle", about: "nothing happens, between windows of 100", shape: shapeCount, params: standard, run: (*bench).rest},
 }

@@ -116,6 +116,9 @@ func (l *Latency) get() Latency {
 	return *l
 }
 
+// name tells the series from others.
+func (s *Series) name() string { return s.Job + ", " + s.Compression }
+
 func (s *Series) side(name string) *Side {
 	for _, side := range s.Sides {
 		if side.Name == name {

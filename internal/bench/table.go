@@ -41,7 +41,7 @@ func (s *Series) Write(w io.Writer) {
 }
 
 func (s *Series) title() string {
-	what := []string{fmt.Sprintf("%s, %s:", s.Job, s.Compression)}
+	what := []string{s.name() + ":"}
 	say := func(format string, args ...any) { what = append(what, fmt.Sprintf(format, args...)) }
 	if s.Params.Records > 0 {
 		say("%d records", s.Params.Records)
