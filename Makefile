@@ -10,7 +10,8 @@ STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KAFKA_VERSION ?= 4.3.1
 # What make bench gives to windrow bench.
 BENCH_ARGS     = $(if $(JOBS),--jobs $(JOBS)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(RECORDS),--records $(RECORDS)) \
-                 $(if $(COMPRESSION),--compression $(COMPRESSION)) $(if $(JSON),--json $(abspath $(JSON))) $(if $(PROFILE),--profile $(abspath $(PROFILE)))
+                 $(if $(COMPRESSION),--compression $(COMPRESSION)) $(if $(VARY),--vary $(VARY)) \
+                 $(if $(JSON),--json $(abspath $(JSON))) $(if $(CSV),--csv $(abspath $(CSV))) $(if $(SVG),--svg $(abspath $(SVG))) $(if $(PROFILE),--profile $(abspath $(PROFILE)))
 # How long make fuzz runs each test.
 FUZZTIME      ?= 10s
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -23,7 +25,7 @@ import (
 const benchUsage = `windrow bench - speed, processor time and memory on your servers, next to a bare loop over the same Kafka
 
 It wants KAFKA_BROKERS, with the variables of TLS and SASL if they are needed, and takes REDIS_URL; without it a redis-server
-is started for each round, as good as alone. What it makes there has names that begin with windrow-bench-, and is deleted
+is started for each round. With MONGO_URL jobs are run into MongoDB too, into MONGO_DATABASE or windrow-bench. What it makes there has names that begin with windrow-bench-, and is deleted
 again. Every output is checked, record by record. docs/PERFORMANCE.md says how to read what it prints.
 
 `
@@ -47,6 +49,7 @@ func benchmark(args []string, stdout, stderr io.Writer) int {
 	}
 	jobs := flags.String("jobs", "count,keyed,latency,idle", "jobs to run, comma separated, or all")
 	compressions := flags.String("compression", "none,lz4", "compression of the source's records: none, lz4, zstd, gzip, snappy, comma separated")
+	sinks := flags.String("sinks", "", "where windows go: kafka, mongo, or both, comma separated (default: kafka, and mongo if there is a MONGO_URL; latency and idle are about kafka alone)")
 	flags.IntVar(&o.Rounds, "rounds", 3, "rounds of each side, in turn: 5 or more for figures to rely on")
 	flags.IntVar(&o.Records, "records", 0, "records of each job but latency and idle; 0: its own number")
 	flags.IntVar(&o.Rate, "rate", 5000, "records a second of latency")
@@ -54,6 +57,12 @@ func benchmark(args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.Workers, "workers", 2, "workers of each pipeline")
 	flags.StringVar(&o.Profile, "profile", "", "a folder for profiles of the first ten seconds of the programs, their heaps and metrics; taking them costs time")
 	file := flags.String("json", "", "a file to write the report to, as JSON")
+	flags.Func("vary", "a size of the jobs, and values that each is run with in its place: partitions=1,4,16,64; also keys, window, bytes, workers", func(s string) (err error) {
+		o.Vary, err = bench.ParseVary(s)
+		return err
+	})
+	table := flags.String("csv", "", "a file to write a line of each side of each series to")
+	plot := flags.String("svg", "", "a file to draw processor time and memory over the size that --vary names into")
 	base := flags.String("compare", "", "a file that --json wrote: fail if a ratio to a bare loop is worse now")
 	tolerance := flags.Float64("tolerance", 0.15, "by how much a ratio may be worse than with --compare: 0.15 is 15 %")
 	switch err := flags.Parse(args); {
@@ -66,15 +75,28 @@ func benchmark(args []string, stdout, stderr io.Writer) int {
 	if *jobs == "all" {
 		o.Jobs = bench.JobNames()
 	}
+	var err error
+	if o.Servers, err = benchServers(); err != nil {
+		fmt.Fprintln(stderr, err)
+	}
+	if o.Sinks = words(*sinks); len(o.Sinks) == 0 {
+		o.Sinks = []string{"kafka"}
+		if o.MongoURL != "" {
+			o.Sinks = append(o.Sinks, "mongo")
+		}
+	}
 	problems := o.Check()
+	if *plot != "" && o.Vary.Size == "" {
+		problems = append(problems, "--svg draws what --vary names, and there is none")
+	}
 	if *tolerance < 0 {
 		problems = append(problems, fmt.Sprintf("--tolerance %g is negative", *tolerance))
 	}
 	var before *bench.Report
 	if *base != "" {
-		var err error
-		if before, err = readReport(*base); err != nil {
-			problems = append(problems, "--compare: "+err.Error())
+		var rerr error
+		if before, rerr = readReport(*base); rerr != nil {
+			problems = append(problems, "--compare: "+rerr.Error())
 		}
 	}
 	if flags.NArg() > 0 {
@@ -83,14 +105,14 @@ func benchmark(args []string, stdout, stderr io.Writer) int {
 	for _, p := range problems {
 		fmt.Fprintln(stderr, "windrow bench:", p)
 	}
-	var err error
-	if o.Servers, err = benchServers(); err != nil {
-		fmt.Fprintln(stderr, err)
-	}
 	if len(problems) > 0 || err != nil {
 		return 2
 	}
-	report, err := measure(ctx, o, *file, stdout)
+	report, err := measure(ctx, o, []output{
+		{*file, (*bench.Report).WriteJSON},
+		{*table, (*bench.Report).WriteCSV},
+		{*plot, func(r *bench.Report, w io.Writer) error { return r.Plot(w, o.Vary.Size) }},
+	}, stdout)
 	if err == nil && before != nil {
 		err = compare(before, report, *tolerance, stdout)
 	}
@@ -137,7 +159,7 @@ func benchServers() (s bench.Servers, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.RedisURL, s.Environ = string(c.RedisURL), c.Environ
+	s.RedisURL, s.MongoURL, s.Database, s.Environ = string(c.RedisURL), string(c.MongoURL), cmp.Or(c.MongoDatabase, "windrow-bench"), c.Environ
 	if s.Kafka, err = benchKafka(c); err != nil {
 		return s, err
 	}
@@ -151,21 +173,32 @@ func benchKafka(c *config.Servers) ([]kgo.Opt, error) {
 	return append(options, kgo.SeedBrokers(c.Brokers...), kgo.ClientID("windrow-bench")), err
 }
 
-// measure runs the jobs and writes the report to the file, if there is one.
-func measure(ctx context.Context, o bench.Options, file string, stdout io.Writer) (*bench.Report, error) {
-	var out *os.File
-	if file != "" { // before the work, not after it, shows whether it can be written
-		var err error
-		if out, err = os.Create(file); err != nil {
+// output is a file that a report is written to.
+type output struct {
+	file  string // empty: none
+	write func(*bench.Report, io.Writer) error
+}
+
+// measure runs the jobs and writes the report to the files.
+func measure(ctx context.Context, o bench.Options, outputs []output, stdout io.Writer) (*bench.Report, error) {
+	outputs = slices.DeleteFunc(outputs, func(out output) bool { return out.file == "" })
+	var files []*os.File
+	for _, out := range outputs { // before the work, not after it, shows whether they can be written
+		f, err := os.Create(out.file)
+		if err != nil {
 			return nil, err
 		}
-		defer out.Close()
+		defer f.Close()
+		files = append(files, f)
 	}
 	report, err := bench.Run(ctx, o, func(s *bench.Series) { s.Write(stdout) })
-	if err != nil || out == nil {
-		return report, err
+	if err != nil {
+		return nil, err
 	}
-	return report, errors.Join(report.WriteJSON(out), out.Close())
+	for i, out := range outputs {
+		err = errors.Join(err, out.write(report, files[i]), files[i].Close())
+	}
+	return report, err
 }
 
 // runPart is one of the programs that are measured.
@@ -199,5 +232,5 @@ func runLoop(args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return bench.RunLoop(ctx, kafka, strings.Join(args, " "), stdout)
+	return bench.RunLoop(ctx, kafka, string(c.MongoURL), strings.Join(args, " "), stdout)
 }

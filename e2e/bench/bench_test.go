@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { lab.Main(m) }
 func servers(t testing.TB) []string {
 	t.Helper()
 	kafka := lab.Kafka(t, lab.Property("log.segment.bytes", "1073741824"), lab.Property("broker.session.timeout.ms", "18000"))
-	return []string{"KAFKA_BROKERS=" + kafka.Addr, "PATH=" + os.Getenv("PATH")}
+	return []string{"KAFKA_BROKERS=" + kafka.Addr, "PATH=" + os.Getenv("PATH"), "MONGO_URL=" + os.Getenv("MONGO_URL")}
 }
 
 func run(t testing.TB, environ, args []string, stdout, stderr io.Writer) error {
@@ -46,20 +46,27 @@ func BenchmarkJobs(b *testing.B) {
 // Every job runs to its end with few records, its output is right, and everything that is to be measured is there.
 func TestEveryJob(t *testing.T) {
 	environ := servers(t)
+	withMongo := append(slices.Clone(environ), "MONGO_URL="+lab.Mongo(t).URL)
 	for _, c := range []struct {
-		rounds       int
-		jobs         []string
-		compressions []string
-	}{{1, bench.JobNames(), []string{"none"}}, {2, []string{"count"}, []string{"lz4", "zstd"}}} {
-		report := runSmall(t, environ, c.jobs, c.compressions, c.rounds)
+		environ     []string
+		rounds      int
+		jobs        []string
+		compression string
+		sinks       []string
+	}{
+		{environ, 1, bench.JobNames(), "none", []string{"kafka"}},
+		{withMongo, 1, []string{"count", "keyed", "list-10s"}, "none", []string{"mongo"}},
+		{environ, 2, []string{"count"}, "lz4", []string{"kafka"}},
+	} {
+		report := runSmall(t, c.environ, c.jobs, c.compression, c.sinks, c.rounds)
 		var got, want []string
 		for _, s := range report.Series {
-			got = append(got, s.Job+" "+s.Compression)
-			t.Run(s.Job+" "+s.Compression, func(t *testing.T) { checkSeries(t, s, c.rounds) })
+			got = append(got, s.Job+" "+s.Compression+" "+s.Sink)
+			t.Run(got[len(got)-1], func(t *testing.T) { checkSeries(t, s, c.rounds) })
 		}
 		for _, j := range c.jobs {
-			for _, compression := range c.compressions {
-				want = append(want, j+" "+compression)
+			for _, sink := range c.sinks {
+				want = append(want, j+" "+c.compression+" "+sink)
 			}
 		}
 		if !slices.Equal(got, want) {
@@ -69,14 +76,14 @@ func TestEveryJob(t *testing.T) {
 }
 
 // runSmall is the report of a run with few records.
-func runSmall(t *testing.T, environ, jobs, compressions []string, rounds int) *bench.Report {
+func runSmall(t *testing.T, environ, jobs []string, compression string, sinks []string, rounds int) *bench.Report {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "report.json")
-	var out, progress bytes.Buffer
-	args := []string{"--jobs", strings.Join(jobs, ","), "--compression", strings.Join(compressions, ","), "--rounds", strconv.Itoa(rounds),
+	var out bytes.Buffer
+	args := []string{"--jobs", strings.Join(jobs, ","), "--compression", compression, "--sinks", strings.Join(sinks, ","), "--rounds", strconv.Itoa(rounds),
 		"--records", "20000", "--rate", "1000", "--seconds", "2", "--json", file}
-	if err := run(t, environ, args, &out, &progress); err != nil {
-		t.Fatalf("%v\n%s\n%s", err, &progress, &out)
+	if err := run(t, environ, args, &out, os.Stderr); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
 	}
 	t.Logf("\n%s", &out)
 	text, err := os.Open(file)
@@ -94,6 +101,9 @@ func runSmall(t *testing.T, environ, jobs, compressions []string, rounds int) *b
 func checkSeries(t *testing.T, s *bench.Series, rounds int) {
 	sides := []string{bench.Bare, bench.Transactions, bench.Windrow}
 	measures := []string{"records/s", "CPU"}
+	if s.Sink == "mongo" {
+		sides = []string{bench.Bare, bench.Windrow}
+	}
 	switch s.Job {
 	case "latency":
 		measures = []string{"CPU at the rate", "p50", "p99"}
@@ -156,6 +166,8 @@ func checkRound(t *testing.T, s *bench.Series, side string, r *bench.Round) {
 		good = r.Core > 0 && l != nil && 0 < l.P50 && l.P50 <= l.P90 && l.P90 <= l.P99 && l.P99 <= l.P999 && l.P999 <= l.Max
 	case "idle":
 		good = r.Core > 0
+	case "many-keys": // its first windows are its last
+		good = r.Rate > 0 && r.CPU > 0 && (r.PerKey > 0) == (side == bench.Windrow)
 	}
 	if !good {
 		t.Errorf("%s lacks what is to be measured: %v", side, r)

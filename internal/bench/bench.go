@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.uber.org/zap"
 
 	"github.com/windrow-io/windrow/internal/ops"
@@ -30,7 +31,8 @@ import (
 type bench struct {
 	Options
 	kafka *cluster
-	id    string // what all topics, groups and streams of the run begin with
+	mongo *mongo.Database // nil: there is none
+	id    string          // what all topics, groups and streams of the run begin with
 }
 
 // Run runs the jobs. Topics, groups and keys in Redis that it makes have names that begin with windrow-bench- and a random
@@ -65,16 +67,35 @@ func Run(ctx context.Context, o Options, each func(*Series)) (_ *Report, err err
 	if err != nil {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
+	if slices.Contains(o.Sinks, sinkMongo) {
+		client, err := openMongo(ctx, o.MongoURL)
+		if err != nil {
+			return nil, err
+		}
+		defer client.Disconnect(context.WithoutCancel(ctx))
+		b.mongo = client.Database(o.Database)
+	}
+	values := o.Vary.Values
+	if o.Vary.Size == "" {
+		values = []int{0}
+	}
 	for _, name := range o.Jobs {
 		j := jobs[slices.Index(JobNames(), name)]
 		for _, compression := range o.Compressions {
-			s := &Series{Job: name, Compression: compression, Params: j.sized(o), shape: j.shape}
-			if err := j.run(b, ctx, s); err != nil {
-				return nil, fmt.Errorf("%s: %w", s.name(), err)
+			for _, sink := range o.Sinks {
+				if j.live && sink != sinkKafka {
+					continue
+				}
+				for _, value := range values {
+					s := &Series{Job: name, Compression: compression, Sink: sink, Vary: o.Vary.Size, Params: j.sized(o, value), shape: j.shape, special: j.special}
+					if err := j.run(b, ctx, s); err != nil {
+						return nil, fmt.Errorf("%s: %w", s.name(), err)
+					}
+					s.setRatios()
+					report.Series = append(report.Series, s)
+					each(s)
+				}
 			}
-			s.setRatios()
-			report.Series = append(report.Series, s)
-			each(s)
 		}
 	}
 	return report, nil
@@ -95,12 +116,12 @@ func (b *bench) rounds(ctx context.Context, s *Series, sides ...side) error {
 		for k := range sides {
 			k = (k + i) % len(sides)
 			begin := time.Now()
-			r, err := sides[k].do(ctx, fmt.Sprintf("%s.%s.%s.%d-%d", b.id, s.Job, s.Compression, i+1, k))
+			r, err := sides[k].do(ctx, fmt.Sprintf("%s.%s.%s.%s.%d-%d", b.id, s.Job, s.Compression, s.Sink, i+1, k))
 			if err != nil {
 				return fmt.Errorf("round %d of %s: %w", i+1, sides[k].name, err)
 			}
 			s.Sides[k].Rounds = append(s.Sides[k].Rounds, r)
-			b.Progress("%s, %s, round %d of %d: %s: %s (%v)", s.Job, s.Compression, i+1, b.Rounds, sides[k].name, r, time.Since(begin).Round(100*time.Millisecond))
+			b.Progress("%s, round %d of %d: %s: %s (%v)", s.name(), i+1, b.Rounds, sides[k].name, r, time.Since(begin).Round(100*time.Millisecond))
 		}
 	}
 	return nil

@@ -19,8 +19,8 @@ func small(s shape) Params {
 	return p
 }
 
-// output is what the bare loop makes of a job's records.
-func output(s shape, p Params) (windows [][]byte) {
+// loopOutput is what the bare loop makes of a job's records.
+func loopOutput(s shape, p Params) (windows [][]byte) {
 	g := s.gatherer(p, func(_, value []byte) { windows = append(windows, value) })
 	for n := range p.Records / p.Partitions {
 		for partition := range int32(p.Partitions) {
@@ -53,7 +53,7 @@ var shapes = []shape{shapeCount, shapeFold, shapeList}
 func TestTheLoopsOutputIsRight(t *testing.T) {
 	for _, s := range shapes {
 		p := small(s)
-		windows := output(s, p)
+		windows := loopOutput(s, p)
 		if got, want := len(windows), s.windows(p); got != want || want == 0 {
 			t.Errorf("%s: %d windows, want %d", s, got, want)
 		}
@@ -75,12 +75,12 @@ func TestWrongOutputIsFound(t *testing.T) {
 			"another partition":     func(ws [][]byte) [][]byte { ws[2] = replace(ws[2], `"partition":`, `"partition":3`); return ws },
 			"a window is cut short": func(ws [][]byte) [][]byte { ws[0] = ws[0][:len(ws[0])/2]; return ws },
 		} {
-			if err := checked(s.check(p), spoil(output(s, p))); err == nil {
+			if err := checked(s.check(p), spoil(loopOutput(s, p))); err == nil {
 				t.Errorf("%s: %s, and nothing is said", s, name)
 			}
 		}
 	}
-	wrong := strings.Replace(string(output(shapeFold, small(shapeFold))[0]), `"sum":`, `"sum":1`, 1)
+	wrong := strings.Replace(string(loopOutput(shapeFold, small(shapeFold))[0]), `"sum":`, `"sum":1`, 1)
 	if err := checked(shapeFold.check(small(shapeFold)), [][]byte{[]byte(wrong)}); err == nil || !strings.Contains(err.Error(), "sum") {
 		t.Errorf("a wrong sum: %v", err)
 	}
@@ -115,7 +115,7 @@ func TestPercentiles(t *testing.T) {
 
 // sample is a series of three rounds.
 func sample() *Series {
-	s := &Series{Job: "count", Compression: "lz4", Params: small(shapeCount), Sides: []*Side{{Name: Bare}, {Name: Windrow}}}
+	s := &Series{Job: "count", Compression: "lz4", Sink: "kafka", Params: small(shapeCount), Sides: []*Side{{Name: Bare}, {Name: Windrow}}}
 	for i, cpu := range []float64{1, 2, 4} {
 		s.Sides[0].Rounds = append(s.Sides[0].Rounds, &Round{Start: .5, Rate: 1e6, CPU: cpu, Programs: []Use{{Program: "loop", CPU: cpu, Peak: 50 << 20, Allocs: 2}}})
 		s.Sides[1].Rounds = append(s.Sides[1].Rounds, &Round{Start: 1, Rate: 5e5, CPU: cpu * float64(i+1), Programs: []Use{
@@ -151,7 +151,7 @@ func TestReportIsReadAsItWasWritten(t *testing.T) {
 func TestTable(t *testing.T) {
 	var b strings.Builder
 	sample().Write(&b)
-	want := `count, lz4: 2400 records of 200 bytes, 4 partitions, windows of 100, 2 workers; rounds: 3
+	want := `count, lz4, kafka: 2400 records of 200 bytes, 4 partitions, windows of 100, 2 workers; rounds: 3
                             start s      records/s  CPU-s/million       peak MiB  allocs/record   bytes/record
 bare                            0.5        1000000          2.000             50           2.00               
 windrow                         1.0         500000          4.000             38           1.00               
@@ -167,13 +167,13 @@ to bare                    CPU 2.00 × (1.00–3.00)
 }
 
 func TestOptionsAreCheckedAtOnce(t *testing.T) {
-	problems := strings.Join(Options{Jobs: []string{"count", "sums"}, Compressions: []string{"brotli"}, Rate: 1, Seconds: 1, Records: -1}.Check(), "\n")
-	for _, want := range []string{`"sums"`, `"brotli"`, "--rounds 0", "--records -1"} {
+	problems := strings.Join(Options{Jobs: []string{"count", "sums"}, Compressions: []string{"brotli"}, Sinks: []string{"mongo", "stdout"}, Rate: 1, Seconds: 1, Records: -1}.Check(), "\n")
+	for _, want := range []string{`"sums"`, `"brotli"`, "MONGO_URL", `"stdout"`, "--rounds 0", "--records -1"} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("%s is not named in %s", want, problems)
 		}
 	}
-	if p := (Options{Jobs: JobNames(), Compressions: compressions, Rate: 1, Seconds: 1, Rounds: 1}).Check(); len(p) > 0 {
+	if p := (Options{Jobs: JobNames(), Compressions: compressions, Sinks: []string{"kafka"}, Rate: 1, Seconds: 1, Rounds: 1}).Check(); len(p) > 0 {
 		t.Errorf("good options: %q", p)
 	}
 }
@@ -181,7 +181,7 @@ func TestOptionsAreCheckedAtOnce(t *testing.T) {
 func TestEveryJobHasWholeWindows(t *testing.T) {
 	for _, j := range jobs {
 		for _, records := range []int{0, 1, 12_345} {
-			p := j.sized(Options{Records: records})
+			p := j.sized(Options{Records: records}, 0)
 			if p.Records%p.Partitions != 0 || j.shape == shapeCount && p.Records%(p.Partitions*p.Window) != 0 || p.Records == 0 {
 				t.Errorf("%s, %d records asked for: %+v", j.name, records, p)
 			}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A check looks at every window of an output and says what is wrong with it, or with all of them together.
@@ -19,9 +20,23 @@ type window struct {
 	Shard     string // of Windrow: <topic>/<partition>
 	Partition int    // of the bare loop
 	Key       string
-	Start     int64 // Unix milliseconds
+	Start     millis
 	Count     int
 	Data      json.RawMessage
+}
+
+// millis are Unix milliseconds, which are a date in MongoDB.
+type millis int64
+
+func (m *millis) UnmarshalJSON(text []byte) error {
+	var date struct {
+		Date time.Time `json:"$date"`
+	}
+	if err := json.Unmarshal(text, &date); err == nil {
+		*m = millis(date.Date.UnixMilli())
+		return nil
+	}
+	return json.Unmarshal(text, (*int64)(m))
 }
 
 // readWindow reads a window; the bare loop's count windows are the array of their records alone.
@@ -128,7 +143,7 @@ func (c listCheck) window(w *window) error {
 	if w.Key == closingKey {
 		return nil
 	}
-	at := place{w.Partition, w.Key, w.Start}
+	at := place{w.Partition, w.Key, int64(w.Start)}
 	if _, ok := c.places[at]; !ok {
 		return fmt.Errorf("there is a window %+v twice, or too many", at)
 	}
@@ -155,7 +170,7 @@ func (c foldCheck) window(w *window) error {
 	if w.Key == closingKey {
 		return nil
 	}
-	at := place{w.Partition, w.Key, w.Start}
+	at := place{w.Partition, w.Key, int64(w.Start)}
 	want, ok := c.places[at]
 	if !ok {
 		return fmt.Errorf("there is a window %+v twice, or too many", at)

@@ -93,14 +93,6 @@ func (c *cluster) settled(ctx context.Context, topic string) error {
 	})
 }
 
-// count is the number of committed records of a topic.
-func (c *cluster) count(ctx context.Context, topic string) (n int, _ error) {
-	return n, c.read(ctx, topic, func([]byte) error {
-		n++
-		return nil
-	})
-}
-
 // end is the sum of the offsets at the end of a topic's partitions: records, and markers of transactions.
 func (c *cluster) end(ctx context.Context, topic string) (int, error) {
 	return sum(c.admin.ListEndOffsets(ctx, topic))

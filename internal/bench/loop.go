@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
 // Loop is what Windrow is measured against: a plain franz-go loop that does one job and nothing else. It keeps no state,
@@ -20,7 +23,8 @@ import (
 type Loop struct {
 	Params
 	Shape        shape
-	In, Out      string // topics
+	In, Out      string // topics; Out of MongoDB: a collection
+	Database     string // of MongoDB; empty: the output is a topic
 	Until        int    // so many records it ends after; 0: it is ended
 	Transactions bool   // windows and positions in one transaction per poll; else at least once
 }
@@ -35,14 +39,17 @@ type loopUse struct {
 
 // RunLoop runs the loop that spec, a Loop as JSON, describes until it has seen its records or ctx is done, and writes what
 // it used to out.
-func RunLoop(ctx context.Context, kafka []kgo.Opt, spec string, out io.Writer) error {
+func RunLoop(ctx context.Context, kafka []kgo.Opt, mongoURL, spec string, out io.Writer) error {
 	var l Loop
 	if err := json.Unmarshal([]byte(spec), &l); err != nil {
 		return err
 	}
 	run := l.run
-	if l.Transactions {
+	switch {
+	case l.Transactions:
 		run = l.runTransactions
+	case l.Database != "":
+		run = func(ctx context.Context, kafka []kgo.Opt) error { return l.runMongo(ctx, kafka, mongoURL) }
 	}
 	if err := run(ctx, kafka); err != nil && ctx.Err() == nil {
 		return err
@@ -134,6 +141,50 @@ func (l *Loop) runTransactions(ctx context.Context, kafka []kgo.Opt) error {
 
 // positionsSuffix is what the topic of a loop's positions has behind the name of its output.
 const positionsSuffix = ".positions"
+
+// runMongo inserts the windows of each poll.
+func (l *Loop) runMongo(ctx context.Context, kafka []kgo.Opt, url string) error {
+	m, err := openMongo(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer m.Disconnect(context.WithoutCancel(ctx))
+	to := m.Database(l.Database).Collection(l.Out, options.Collection().SetWriteConcern(writeconcern.Majority()))
+	c, err := kgo.NewClient(l.options(kafka)...)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var documents []any
+	w := l.Shape.gatherer(l.Params, func(_, value []byte) {
+		if value[0] == '[' {
+			value = fmt.Appendf(nil, `{"data":%s}`, value)
+		}
+		var d bson.D
+		if derr := bson.UnmarshalExtJSON(value, false, &d); derr != nil {
+			err = derr
+		}
+		documents = append(documents, d)
+	})
+	for n := 0; l.Until == 0 || n < l.Until; {
+		fetches := c.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return err
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			n++
+			w.add(r.Partition, r.Value)
+		})
+		if len(documents) > 0 && err == nil {
+			_, err = to.InsertMany(ctx, documents, options.InsertMany().SetOrdered(false))
+			documents = documents[:0]
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // producer produces and keeps the first error.
 type producer struct {

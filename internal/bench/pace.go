@@ -108,7 +108,7 @@ func (b *bench) liveLoop(ctx context.Context, s *Series, name string, transactio
 		return nil, err
 	}
 	defer f.close()
-	p, err := b.startLoop(ctx, Loop{Params: s.Params, Shape: s.shape, In: f.in, Out: f.out, Transactions: transactions})
+	p, err := b.startLoop(ctx, b.output(s, f.out), Loop{Params: s.Params, Shape: s.shape, In: f.in, Transactions: transactions})
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (b *bench) liveWindrow(ctx context.Context, s *Series, name string, measure
 type flow struct {
 	b                  *bench
 	s                  *Series
-	in, out            string
+	in, out            string // topics
 	producer, consumer *kgo.Client
 	written            int          // records of each partition
 	failed             func() error // whether the side has ended
@@ -285,7 +285,7 @@ func (f *flow) read(ctx context.Context, windows int) (ds []time.Duration, err e
 func (f *flow) check(ctx context.Context, s *Series) error {
 	all := *s
 	all.Params.Records = f.records()
-	if err := f.b.checkOutput(ctx, &all, f.out); err != nil {
+	if err := f.b.checkOutput(ctx, &all, f.b.output(&all, f.out)); err != nil {
 		return err
 	}
 	return f.b.kafka.deleteTopics(ctx, f.in)

@@ -14,7 +14,7 @@ import (
 type pipeline struct {
 	b       *bench
 	stream  string
-	out     string
+	out     output
 	redis   *redisServer
 	before  time.Duration // processor time of Redis
 	peak    func() (int64, error)
@@ -22,15 +22,15 @@ type pipeline struct {
 	profile sync.WaitGroup
 }
 
-// openPipeline makes the output topic and the buffer ready. Nothing runs yet.
+// openPipeline makes the output and the buffer ready. Nothing runs yet.
 func (b *bench) openPipeline(ctx context.Context, s *Series, stream string) (_ *pipeline, err error) {
-	l := &pipeline{b: b, stream: stream, out: stream + ".out"}
+	l := &pipeline{b: b, stream: stream, out: b.output(s, stream+".out")}
 	defer func() {
 		if err != nil {
 			l.close(ctx)
 		}
 	}()
-	if err := b.kafka.createTopic(ctx, l.out, outPartitions, s.maxMessage()); err != nil {
+	if err := l.out.create(ctx); err != nil {
 		return nil, err
 	}
 	if l.redis, err = openRedis(ctx, b.RedisURL); err != nil {
@@ -42,8 +42,6 @@ func (b *bench) openPipeline(ctx context.Context, s *Series, stream string) (_ *
 	l.peak, err = l.redis.watchPeak(ctx)
 	return l, err
 }
-
-const outPartitions = 4
 
 func (l *pipeline) start(name, program string, settings ...string) error {
 	addr, err := freeAddress()
@@ -72,8 +70,8 @@ func (l *pipeline) startIngest(topic string, settings ...string) error {
 func (l *pipeline) startWorkers(s *Series) error {
 	for i := range s.Workers {
 		name := fmt.Sprintf("process-%d", i+1)
-		settings := append(s.shape.settings(s.Params), "PIPELINE="+l.stream, "JOURNAL_TOPIC="+l.stream+".journal", "WORKER="+name,
-			"SINK=kafka", "KAFKA_OUTPUT_TOPIC="+l.out)
+		settings := append(s.shape.settings(s.Params), "PIPELINE="+l.stream, "JOURNAL_TOPIC="+l.stream+".journal", "WORKER="+name)
+		settings = append(settings, l.out.settings()...)
 		if err := l.start(name, "process", settings...); err != nil {
 			return err
 		}
@@ -127,12 +125,12 @@ func (l *pipeline) add(ctx context.Context, uses []Use, records int) (err error)
 }
 
 // wait waits until so many windows are in the output, all committed, and returns when that was and what each program had
-// used by then. Asking the programs costs them processor time, and reading the topic costs it everybody: the topic's end
+// used by then. Asking the programs costs them processor time, and reading the output costs it everybody: its size
 // tells first when it is worth while.
 func (l *pipeline) wait(ctx context.Context, windows int) (done time.Time, used []Use, err error) {
 	what := fmt.Sprintf("%d windows", windows)
 	err = until(ctx, what, func() (bool, error) {
-		n, err := l.b.kafka.end(ctx, l.out)
+		n, err := l.out.some(ctx)
 		return n >= windows, errors.Join(err, l.failed()) // markers count as well
 	})
 	if err != nil {
@@ -146,14 +144,14 @@ func (l *pipeline) wait(ctx context.Context, windows int) (done time.Time, used 
 		return done, nil, err
 	}
 	err = until(ctx, "the last transaction", func() (bool, error) {
-		if err := l.b.kafka.settled(ctx, l.out); err != nil {
+		if err := l.out.settled(ctx); err != nil {
 			return false, errors.Join(err, l.failed())
 		}
 		done = time.Now()
 		if used, err = l.cpu(ctx); err != nil {
 			return false, err
 		}
-		n, err := l.b.kafka.count(ctx, l.out) // between two transactions nothing is undecided either
+		n, err := l.out.count(ctx) // between two transactions nothing is undecided either
 		return n >= windows, errors.Join(err, l.failed())
 	})
 	return done, used, err
@@ -199,8 +197,8 @@ func (l *pipeline) close(ctx context.Context) {
 		}
 		l.redis.close()
 	}
-	if err := l.b.kafka.forget(clean, l.stream); err != nil {
-		l.b.Progress("topics that begin with %s are not deleted yet: %v", l.stream, err)
+	if err := errors.Join(l.out.drop(clean), l.b.kafka.forget(clean, l.stream)); err != nil {
+		l.b.Progress("what begins with %s is not deleted yet: %v", l.stream, err)
 	}
 }
 

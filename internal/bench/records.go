@@ -117,8 +117,8 @@ func (l *loader) close(ctx context.Context) error {
 	return l.err
 }
 
-// load makes a topic of a job's records; with windows by event time, and the records that close them.
-func (c *cluster) load(ctx context.Context, topic, compression string, p Params) error {
+// load makes a topic of a job's records; closed: with those that close windows by event time behind them.
+func (c *cluster) load(ctx context.Context, topic, compression string, p Params, closed bool) error {
 	if err := c.createTopic(ctx, topic, p.Partitions, p.maxMessage()); err != nil {
 		return err
 	}
@@ -131,10 +131,20 @@ func (c *cluster) load(ctx context.Context, topic, compression string, p Params)
 			l.write(ctx, partition, p.value(partition, n, at(p.index(partition, n))))
 		}
 	}
-	if p.Interval > 0 {
-		for partition := range int32(p.Partitions) {
-			l.write(ctx, partition, p.closing(partition))
-		}
+	if err := l.close(ctx); err != nil || !closed || p.Interval == 0 {
+		return err
+	}
+	return c.closeWindows(ctx, topic, compression, p)
+}
+
+// closeWindows writes the records that close the windows by event time.
+func (c *cluster) closeWindows(ctx context.Context, topic, compression string, p Params) error {
+	l, err := c.newLoader(topic, compression, p)
+	if err != nil {
+		return err
+	}
+	for partition := range int32(p.Partitions) {
+		l.write(ctx, partition, p.closing(partition))
 	}
 	return l.close(ctx)
 }

@@ -20,10 +20,12 @@ type Report struct {
 	Series  []*Series `json:"series"`
 }
 
-// Series is one job under one compression: rounds of every side, in turn.
+// Series is one job under one compression into one sink: rounds of every side, in turn.
 type Series struct {
 	Job         string `json:"job"`
 	Compression string `json:"compression"`
+	Sink        string `json:"sink"`           // kafka or mongo
+	Vary        string `json:"vary,omitempty"` // which size is another one than in the job's other series
 	Params
 	Rate    int     `json:"rate,omitempty"`    // of latency: records a second
 	Seconds int     `json:"seconds,omitempty"` // of latency and idle
@@ -31,6 +33,7 @@ type Series struct {
 	Ratios  []Ratio `json:"ratios"`
 
 	shape shape
+	special
 }
 
 // Names of sides.
@@ -52,6 +55,7 @@ type Round struct {
 	Rate     float64  `json:"records_per_second,omitempty"` // from then until all were
 	CPU      float64  `json:"cpu_seconds,omitempty"`        // per million records
 	Core     float64  `json:"core_percent,omitempty"`       // of one processor, at a steady rate or idle
+	PerKey   float64  `json:"bytes_per_key,omitempty"`      // that the workers' memory has grown by, when all windows were open
 	Latency  *Latency `json:"latency,omitempty"`
 	Programs []Use    `json:"programs"`
 }
@@ -117,7 +121,13 @@ func (l *Latency) get() Latency {
 }
 
 // name tells the series from others.
-func (s *Series) name() string { return s.Job + ", " + s.Compression }
+func (s *Series) name() string {
+	name := s.Job + ", " + s.Compression + ", " + s.Sink
+	if s.Vary != "" {
+		name += fmt.Sprintf(", %s %d", s.Vary, *s.size(s.Vary))
+	}
+	return name
+}
 
 func (s *Series) side(name string) *Side {
 	for _, side := range s.Sides {

@@ -34,6 +34,9 @@ func (s *Series) Write(w io.Writer) {
 			}
 		}
 	}
+	if r := s.side(Windrow); r != nil && r.typical().PerKey > 0 {
+		fmt.Fprintf(w, "the workers' memory grew by %.0f bytes per key\n", r.typical().PerKey)
+	}
 	for _, r := range s.Ratios {
 		fmt.Fprintf(w, "%-26s %s %.2f × (%.2f–%.2f)\n", "to "+r.To, r.Measure, r.Median, r.Least, r.Most)
 	}
