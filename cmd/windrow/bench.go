@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -54,6 +55,7 @@ func benchmark(args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.Records, "records", 0, "records of each job but latency and idle; 0: its own number")
 	flags.IntVar(&o.Rate, "rate", 5000, "records a second of latency")
 	flags.IntVar(&o.Seconds, "seconds", 10, "how long latency and idle are measured")
+	flags.DurationVar(&o.WarmUp, "warm-up", 30*time.Second, "how long records are written at latency's rate before it is measured: shards are taken, and a broker's code is compiled")
 	flags.IntVar(&o.Workers, "workers", 2, "workers of each pipeline")
 	flags.StringVar(&o.Profile, "profile", "", "a folder for profiles of the first ten seconds of the programs, their heaps and metrics; taking them costs time")
 	file := flags.String("json", "", "a file to write the report to, as JSON")

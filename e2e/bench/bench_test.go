@@ -81,7 +81,7 @@ func runSmall(t *testing.T, environ, jobs []string, compression string, sinks []
 	file := filepath.Join(t.TempDir(), "report.json")
 	var out bytes.Buffer
 	args := []string{"--jobs", strings.Join(jobs, ","), "--compression", compression, "--sinks", strings.Join(sinks, ","), "--rounds", strconv.Itoa(rounds),
-		"--records", "20000", "--rate", "1000", "--seconds", "2", "--json", file}
+		"--records", "20000", "--rate", "1000", "--seconds", "2", "--warm-up", "2s", "--json", file}
 	if err := run(t, environ, args, &out, os.Stderr); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}

@@ -114,10 +114,11 @@ type Options struct {
 	Compressions []string // of the source's batches
 	Sinks        []string // kafka, mongo
 	Rounds       int
-	Records      int // 0: each job's own number
-	Rate         int // records a second of latency
-	Seconds      int // of latency and idle
-	Workers      int // 0: 2
+	Records      int           // 0: each job's own number
+	Rate         int           // records a second of latency
+	Seconds      int           // of latency and idle
+	WarmUp       time.Duration // of latency: records are written, and not measured, for so long
+	Workers      int           // 0: 2
 	Vary         Vary
 
 	Servers

@@ -11,9 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// warmUp is how long records are written before anything is measured: shards are taken, connections made.
-const warmUp = 2 * time.Second
-
 // pace has every side work on records that come at a steady rate.
 func (b *bench) pace(ctx context.Context, s *Series) error {
 	s.Rate, s.Seconds, s.Params.Records = b.Options.Rate, b.Seconds, 0
@@ -22,7 +19,7 @@ func (b *bench) pace(ctx context.Context, s *Series) error {
 			n := int(float64(s.Rate) * d.Seconds() / float64(s.Partitions))
 			return max(1, n/s.Window) * s.Window
 		}
-		if _, err := f.run(ctx, perPartition(warmUp), s.Rate); err != nil {
+		if _, err := f.run(ctx, perPartition(b.WarmUp), s.Rate); err != nil { // … and the broker's code is compiled
 			return nil, err
 		}
 		before, err := cpu()
@@ -40,6 +37,9 @@ func (b *bench) pace(ctx context.Context, s *Series) error {
 	}, Bare, Transactions, Windrow)
 }
 
+// settle is how long it takes until all that windows set off is over: their checkpoint above all.
+const settle = 5 * time.Second
+
 // rest has Windrow wait for records that don't come. A bare loop takes nothing then.
 func (b *bench) rest(ctx context.Context, s *Series) error {
 	s.Seconds, s.Params.Records = b.Seconds, 0
@@ -47,7 +47,7 @@ func (b *bench) rest(ctx context.Context, s *Series) error {
 		if _, err := f.run(ctx, s.Window, 0); err != nil {
 			return nil, err
 		}
-		if err := sleep(ctx, warmUp); err != nil { // what the windows set off is over
+		if err := sleep(ctx, settle); err != nil {
 			return nil, err
 		}
 		before, err := cpu()
