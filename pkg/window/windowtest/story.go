@@ -107,94 +107,49 @@ func (b *Block) parse(t testing.TB, path string) {
 func (b *Block) set(line string) (err error) {
 	s := &b.Settings
 	s.Stream, s.Pipeline = "s", "p"
-	duration := func(d *time.Duration, value string) (err error) { *d, err = time.ParseDuration(value); return err }
 	if name, value, ok := strings.Cut(line, ": "); ok { // may have spaces in it
-		switch name {
-		case "aggregate":
-			s.Aggregate = value
-		case "filter":
-			s.Filter = value
-		case "map":
-			s.Map = value
-		case "query":
-			s.Query = value
-		case "ready":
-			s.Ready = value
-		case "open":
-			s.Open = value
-		case "when":
-			s.When = value
-		case "order":
-			s.OrderBy = value
-		default:
-			err = fmt.Errorf("no expression %q", name)
+		expressions := map[string]*string{
+			"aggregate": &s.Aggregate, "filter": &s.Filter, "map": &s.Map, "query": &s.Query, "ready": &s.Ready, "open": &s.Open,
+			"when": &s.When, "order": &s.OrderBy,
 		}
-		return err
+		to := expressions[name]
+		if to == nil {
+			return fmt.Errorf("no expression %q", name)
+		}
+		*to = value
+		return nil
+	}
+	settings := map[string]any{
+		"emitter": &s.Emitter, "size": &s.Size, "interval": &s.Interval, "timeout": &s.Timeout, "bytes": &s.Bytes,
+		"lateness": &s.AllowedLateness, "early": &s.EmitEarly, "gap": &s.Gap, "longest": &s.MaxLength, "offset": &s.Offset,
+		"calendar": &s.Calendar, "zone": &s.Zone, "event": &s.EventTime, "format": &s.EventTimeFormat, "delay": &s.WatermarkDelay,
+		"idle": &s.WatermarkIdle, "future": &s.MaxFuture, "late": &s.Late, "bad": &s.BadField, "key": &s.Key, "keys": &s.MaxKeys,
+		"idle-key": &s.KeyTimeout, "dedupe": &s.Dedupe, "within": &s.DedupeWithin, "remember": &s.DedupeMax, "empty": &s.EmitEmpty,
+		"catch-up": &s.CatchUp, "max": &s.StateMaxBytes,
 	}
 	for _, word := range strings.Fields(line) {
 		name, value, _ := strings.Cut(word, "=")
 		switch name {
-		case "emitter":
-			s.Emitter = value
-		case "size":
-			s.Size, err = strconv.Atoi(value)
-		case "interval":
-			s.Interval, err = time.ParseDuration(value)
-		case "timeout":
-			s.Timeout, err = time.ParseDuration(value)
-		case "bytes":
-			s.Bytes, err = strconv.ParseInt(value, 10, 64)
-		case "slide":
-			if s.SlideSize, err = strconv.Atoi(value); err != nil {
-				err = duration(&s.Slide, value)
-			}
-		case "lateness":
-			err = duration(&s.AllowedLateness, value)
-		case "early":
-			err = duration(&s.EmitEarly, value)
-		case "gap":
-			err = duration(&s.Gap, value)
-		case "longest":
-			err = duration(&s.MaxLength, value)
-		case "offset":
-			err = duration(&s.Offset, value)
-		case "calendar":
-			s.Calendar = emit.Calendar(value)
-		case "zone":
-			s.Zone = value
-		case "event":
-			s.EventTime = value
-		case "format":
-			s.EventTimeFormat = value
-		case "delay":
-			err = duration(&s.WatermarkDelay, value)
-		case "idle":
-			err = duration(&s.WatermarkIdle, value)
-		case "future":
-			err = duration(&s.MaxFuture, value)
-		case "late":
-			s.Late = value
-		case "bad":
-			s.BadField = value
-		case "key":
-			s.Key = value
-		case "keys":
-			s.MaxKeys, err = strconv.Atoi(value)
-		case "idle-key":
-			err = duration(&s.KeyTimeout, value)
 		case "dedupe":
-			s.Dedupe = value
 			s.DedupeMax = 100
-		case "within":
-			err = duration(&s.DedupeWithin, value)
-		case "remember":
-			s.DedupeMax, err = strconv.Atoi(value)
-		case "empty":
-			s.EmitEmpty, err = strconv.ParseBool(value)
-		case "catch-up":
-			s.CatchUp = value
-		case "max":
-			s.StateMaxBytes, err = strconv.ParseInt(value, 10, 64)
+		case "slide": // of records, or of time
+			if settings[name] = &s.SlideSize; strings.ContainsAny(value, "hms") {
+				settings[name] = &s.Slide
+			}
+		}
+		switch to := settings[name].(type) {
+		case *string:
+			*to = value
+		case *emit.Calendar:
+			*to = emit.Calendar(value)
+		case *bool:
+			*to, err = strconv.ParseBool(value)
+		case *int:
+			*to, err = strconv.Atoi(value)
+		case *int64:
+			*to, err = strconv.ParseInt(value, 10, 64)
+		case *time.Duration:
+			*to, err = time.ParseDuration(value)
 		default:
 			err = fmt.Errorf("no setting %q", name)
 		}
