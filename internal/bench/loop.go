@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -83,22 +82,34 @@ func (l *Loop) run(ctx context.Context, kafka []kgo.Opt) error {
 		return err
 	}
 	defer c.Close()
-	p := newProducer(ctx, c)
-	w := l.Shape.gatherer(l.Params, p.produce)
+	var failed kgo.FirstErrPromise
+	w := l.Shape.gatherer(l.Params, producer(ctx, c, &failed))
+	err = l.polls(ctx, c, func(fetches kgo.Fetches) error {
+		fetches.EachRecord(func(r *kgo.Record) { w.add(r.Partition, r.Value) })
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.Flush(ctx); err != nil {
+		return err
+	}
+	return failed.Err()
+}
+
+// polls hands what each poll brings to take, until the loop has seen its records.
+func (l *Loop) polls(ctx context.Context, c *kgo.Client, take func(kgo.Fetches) error) error {
 	for n := 0; l.Until == 0 || n < l.Until; {
 		fetches := c.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
 			return err
 		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			n++
-			w.add(r.Partition, r.Value)
-		})
+		if err := take(fetches); err != nil {
+			return err
+		}
+		n += fetches.NumRecords()
 	}
-	if err := c.Flush(ctx); err != nil {
-		return err
-	}
-	return p.err()
+	return nil
 }
 
 // runTransactions commits the windows of each poll in one transaction with the positions behind it, which are a record in a
@@ -109,34 +120,26 @@ func (l *Loop) runTransactions(ctx context.Context, kafka []kgo.Opt) error {
 		return err
 	}
 	defer c.Close()
-	p := newProducer(ctx, c)
-	w := l.Shape.gatherer(l.Params, p.produce)
+	var failed kgo.FirstErrPromise
+	w := l.Shape.gatherer(l.Params, producer(ctx, c, &failed))
 	positions := map[int32]int64{}
-	for n := 0; l.Until == 0 || n < l.Until; {
-		fetches := c.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return err
-		}
+	return l.polls(ctx, c, func(fetches kgo.Fetches) error {
 		if err := c.BeginTransaction(); err != nil {
 			return err
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			n++
 			w.add(r.Partition, r.Value)
 			positions[r.Partition] = r.Offset + 1
 		})
-		c.Produce(ctx, &kgo.Record{Topic: l.Out + positionsSuffix, Value: fmt.Append(nil, positions)}, p.done)
+		c.Produce(ctx, &kgo.Record{Topic: l.Out + positionsSuffix, Value: fmt.Append(nil, positions)}, failed.Promise())
 		if err := c.Flush(ctx); err != nil {
 			return err
 		}
-		if err := p.err(); err != nil {
+		if err := failed.Err(); err != nil {
 			return err
 		}
-		if err := c.EndTransaction(ctx, kgo.TryCommit); err != nil {
-			return err
-		}
-	}
-	return nil
+		return c.EndTransaction(ctx, kgo.TryCommit)
+	})
 }
 
 // positionsSuffix is what the topic of a loop's positions has behind the name of its output.
@@ -166,55 +169,19 @@ func (l *Loop) runMongo(ctx context.Context, kafka []kgo.Opt, url string) error 
 		}
 		documents = append(documents, d)
 	})
-	for n := 0; l.Until == 0 || n < l.Until; {
-		fetches := c.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return err
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			n++
-			w.add(r.Partition, r.Value)
-		})
+	return l.polls(ctx, c, func(fetches kgo.Fetches) error {
+		fetches.EachRecord(func(r *kgo.Record) { w.add(r.Partition, r.Value) })
 		if len(documents) > 0 && err == nil {
 			_, err = to.InsertMany(ctx, documents, options.InsertMany().SetOrdered(false))
 			documents = documents[:0]
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return err
+	})
 }
 
-// producer produces and keeps the first error.
-type producer struct {
-	ctx    context.Context
-	client *kgo.Client
-	mu     sync.Mutex
-	first  error
-}
-
-func newProducer(ctx context.Context, c *kgo.Client) *producer { return &producer{ctx: ctx, client: c} }
-
-func (p *producer) produce(key, value []byte) {
-	p.client.Produce(p.ctx, &kgo.Record{Key: key, Value: value}, p.done)
-}
-
-func (p *producer) done(_ *kgo.Record, err error) {
-	if err == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.first == nil {
-		p.first = err
-	}
-}
-
-func (p *producer) err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.first
+// producer writes windows.
+func producer(ctx context.Context, c *kgo.Client, failed *kgo.FirstErrPromise) emit {
+	return func(key, value []byte) { c.Produce(ctx, &kgo.Record{Key: key, Value: value}, failed.Promise()) }
 }
 
 // gatherer makes windows of records. It may keep the values that it is given.
@@ -261,9 +228,14 @@ type timed[S any] struct {
 	interval int64 // milliseconds
 	emit     emit
 	add1     func(state *S, value []byte)
-	end      func(b []byte, state *S) []byte // appends the window's count and data
+	end      func(state *S, b []byte) []byte // appends the window's count and data
 	open     map[int32]map[int64]map[string]*S
 	seen     map[int32]int64 // the newest time of a partition
+}
+
+func newTimed[S any](p Params, e emit, add func(*S, []byte), end func(*S, []byte) []byte) *timed[S] {
+	return &timed[S]{interval: p.Interval.Milliseconds(), emit: e, add1: add, end: end,
+		open: map[int32]map[int64]map[string]*S{}, seen: map[int32]int64{}}
 }
 
 // outOfOrder is how far behind another one a record may be, in milliseconds, as it is by Windrow's default.
@@ -299,7 +271,7 @@ func (t *timed[S]) add(partition int32, value []byte) {
 		}
 		for key, state := range keys {
 			b := fmt.Appendf(nil, `{"partition":%d,"key":%q,"start":%d,"end":%d,`, partition, key, start, start+t.interval)
-			t.emit([]byte(key), append(t.end(b, state), '}'))
+			t.emit([]byte(key), append(t.end(state, b), '}'))
 		}
 		delete(windows, start)
 	}
@@ -342,13 +314,11 @@ const (
 )
 
 func (s shape) gatherer(p Params, e emit) gatherer {
-	open, seen := map[int32]map[int64]map[string]*fold{}, map[int32]int64{}
 	switch s {
 	case shapeFold:
-		return &timed[fold]{interval: p.Interval.Milliseconds(), emit: e, add1: (*fold).add, end: func(b []byte, f *fold) []byte { return f.end(b) }, open: open, seen: seen}
+		return newTimed(p, e, (*fold).add, (*fold).end)
 	case shapeList:
-		return &timed[list]{interval: p.Interval.Milliseconds(), emit: e, add1: (*list).add, end: func(b []byte, l *list) []byte { return l.end(b) },
-			open: map[int32]map[int64]map[string]*list{}, seen: seen}
+		return newTimed(p, e, (*list).add, (*list).end)
 	}
 	return &counting{size: p.Window, emit: e, waiting: map[int32][][]byte{}}
 }

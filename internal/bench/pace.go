@@ -218,7 +218,7 @@ func (f *flow) run(ctx context.Context, perPartition, rate int) (ds []time.Durat
 // write writes records, each of which tells when it was due: the time when it was really written would hide what stalls.
 func (f *flow) write(ctx context.Context, perPartition, rate int) error {
 	begin := time.Now()
-	failed := make(chan error, 1)
+	var failed kgo.FirstErrPromise
 	for i := range perPartition * f.s.Partitions {
 		due := begin
 		if rate > 0 {
@@ -229,25 +229,16 @@ func (f *flow) write(ctx context.Context, perPartition, rate int) error {
 		}
 		p := int32(i % f.s.Partitions)
 		value := f.s.value(p, f.written+i/f.s.Partitions, due.UnixMicro())
-		f.producer.Produce(ctx, &kgo.Record{Topic: f.in, Partition: p, Value: value}, func(_ *kgo.Record, err error) {
-			if err != nil {
-				select {
-				case failed <- err:
-				default:
-				}
-			}
-		})
+		f.producer.Produce(ctx, &kgo.Record{Topic: f.in, Partition: p, Value: value}, failed.Promise())
 	}
 	f.written += perPartition
 	if err := f.producer.Flush(ctx); err != nil {
 		return err
 	}
-	select {
-	case err := <-failed:
+	if err := failed.Err(); err != nil {
 		return fmt.Errorf("writing to %s: %w", f.in, err)
-	default:
-		return nil
 	}
+	return nil
 }
 
 // read reads so many windows.

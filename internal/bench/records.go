@@ -89,9 +89,7 @@ const closingKey = "closing"
 type loader struct {
 	client *kgo.Client
 	topic  string
-
-	once sync.Once
-	err  error // the first one
+	failed kgo.FirstErrPromise
 }
 
 func (c *cluster) newLoader(topic, compression string, p Params) (*loader, error) {
@@ -101,11 +99,7 @@ func (c *cluster) newLoader(topic, compression string, p Params) (*loader, error
 }
 
 func (l *loader) write(ctx context.Context, partition int32, value []byte) {
-	l.client.Produce(ctx, &kgo.Record{Topic: l.topic, Partition: partition, Value: value}, func(_ *kgo.Record, err error) {
-		if err != nil {
-			l.once.Do(func() { l.err = err })
-		}
-	})
+	l.client.Produce(ctx, &kgo.Record{Topic: l.topic, Partition: partition, Value: value}, l.failed.Promise())
 }
 
 // close waits until all is written.
@@ -114,7 +108,7 @@ func (l *loader) close(ctx context.Context) error {
 	if err := l.client.Flush(ctx); err != nil {
 		return err
 	}
-	return l.err
+	return l.failed.Err()
 }
 
 // load makes a topic of a job's records; closed: with those that close windows by event time behind them.

@@ -186,19 +186,6 @@ func (r *redisServer) watchPeak(ctx context.Context) (peak func() (int64, error)
 	}, nil
 }
 
-// buffered is how many of the records of a topic ingest has appended, as the tails of the lanes tell.
-func (r *redisServer) buffered(ctx context.Context, stream, topic string, partitions int) (sum int, err error) {
-	for p := range partitions {
-		lane := fmt.Sprintf("%s/%d", topic, p)
-		next, err := r.client.HGet(ctx, "windrow:{"+stream+"/"+lane+"}:lane:"+lane+":tail", "next").Int()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return 0, err
-		}
-		sum += next
-	}
-	return sum, nil
-}
-
 // forget deletes a stream's keys.
 func (r *redisServer) forget(ctx context.Context, stream string) error {
 	return r.each(ctx, func(ctx context.Context, c *redis.Client) error {

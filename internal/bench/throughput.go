@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
+
+	"github.com/windrow-io/windrow/pkg/buffer"
 )
 
 // throughput has every side work on the same records, as fast as it can.
@@ -147,11 +148,30 @@ func (b *bench) windrowRound(ctx context.Context, s *Series, in, name string) (*
 	return r, b.checkOutput(ctx, s, l.out)
 }
 
-// waitBuffered waits until ingest has buffered all records.
+// waitBuffered waits until ingest has buffered all records, as the tails of the lanes tell.
 func (l *pipeline) waitBuffered(ctx context.Context, s *Series, in string) error {
+	b, err := buffer.Open(buffer.Options{URL: l.redis.url, Stream: l.stream})
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	var lanes []*buffer.Appender
+	for p := range s.Partitions {
+		lane := fmt.Sprintf("%s/%d", in, p) // and its shard
+		a := b.Appender(lane, lane)
+		defer a.Close()
+		lanes = append(lanes, a)
+	}
 	return until(ctx, "all records in the buffer", func() (bool, error) {
-		n, err := l.redis.buffered(ctx, l.stream, in, s.Partitions)
-		return n >= s.Params.Records, errors.Join(err, l.failed())
+		n := int64(0)
+		for _, a := range lanes {
+			tail, err := a.Tail(ctx)
+			if err != nil {
+				return false, err
+			}
+			n += tail.Next
+		}
+		return n >= int64(s.Params.Records), l.failed()
 	})
 }
 
